@@ -1,0 +1,68 @@
+"""A run's id: `<slug>-<12 hex>`, the hex from the semantic fields and the component versions alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Any
+
+from harness.config.fields import Category, category_of, walk
+from harness.config.run import AXES, RunConfig
+from harness.registry import model_version, planner_version, task_version
+
+_UNUSED = object()
+
+
+def semantic_fields(config: RunConfig) -> dict[str, Any]:
+    """The semantic fields that differ from their neutral value and are used, by dotted name."""
+    fields: dict[str, Any] = {}
+    for name, field in walk(RunConfig):
+        if category_of(field) is not Category.SEMANTIC or _is_unused(config, name):
+            continue
+        value = _get(config, name)
+        extra = field.json_schema_extra
+        assert isinstance(extra, dict)
+        if value != extra.get("neutral", _UNUSED):
+            fields[name] = value
+    return fields
+
+
+def component_versions(config: RunConfig) -> dict[str, int]:
+    """The versions of the task, model and planner that this configuration runs."""
+    versions = {"task": task_version(config.task)}
+    if config.agent == "model":
+        versions["model"] = model_version(config.model.name, config.predict, config.space)
+    if config.agent != "random":
+        versions["planner"] = planner_version(config.planner.name)
+    return versions
+
+
+def run_hex(config: RunConfig) -> str:
+    """The 12 hexadecimal digits that identify the run whatever its name."""
+    content = {"fields": semantic_fields(config), "versions": component_versions(config)}
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def run_id(config: RunConfig) -> str:
+    """The run's directory name: design, task and seed for a person, the hex for everything else."""
+    slug = f"{config.label}-{config.task.split('/')[-1]}-s{config.seed}"
+    return f"{re.sub(r'[^A-Za-z0-9_.]+', '-', slug).strip('-.')[:80]}-{run_hex(config)}"
+
+
+def _is_unused(config: RunConfig, name: str) -> bool:
+    """Whether a field cannot change what this configuration computes."""
+    if config.agent == "random":
+        used = name in {"agent", "task", "seed", "evaluation.final_episodes"} or name.startswith("env.")
+        return not used
+    if config.agent == "oracle":
+        return name.startswith(("model.", "train.", "exploration.")) or name in AXES
+    return config.predict == "rewards" and name in {"image_fraction", "model.image_scale"}
+
+
+def _get(config: RunConfig, dotted: str) -> Any:
+    value: Any = config
+    for part in dotted.split("."):
+        value = getattr(value, part)
+    return value

@@ -1,0 +1,115 @@
+"""`RunConfig`: everything that one run is, as a frozen tree."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from harness.config.fields import NO_NEUTRAL, Category, Section, other, semantic
+from harness.config.sections import (
+    EnvConfig,
+    EvaluationConfig,
+    ExplorationConfig,
+    ModelConfig,
+    PlannerConfig,
+    ResourcesConfig,
+    RuntimeConfig,
+    StorageConfig,
+    TrainConfig,
+)
+
+AXES = ("predict", "space", "dynamics", "reward_from", "reward_gradient", "image_fraction", "size")
+"""The design axes, in the order in which a design's name gives the first three."""
+
+
+class RunConfig(Section):
+    """One run: an agent on a task with a seed. Design axes are null unless `agent` is `model`."""
+
+    agent: Literal["model", "random", "oracle"] = semantic(
+        "model", neutral=NO_NEUTRAL, doc="a model with a planner, uniformly random actions, or the true simulator"
+    )
+    task: str = semantic(..., neutral=NO_NEUTRAL, doc="dmc/<domain>-<task>, toy/point-mass, or package.module:Name")
+    seed: int = semantic(0, neutral=NO_NEUTRAL, doc="seed of every random stream of the run", ge=0, lt=2**31)
+    design: str | None = other(Category.COSMETIC, None, "name of the design, as the study gave it")
+
+    predict: Literal["images", "rewards"] | None = semantic(
+        None, neutral=None, doc="images and rewards, or rewards only"
+    )
+    space: Literal["latent", "pixel"] | None = semantic(
+        None, neutral=None, doc="a filtered belief, or a function of the last frames"
+    )
+    dynamics: Literal["deterministic", "stochastic"] | None = semantic(
+        None, neutral=None, doc="whether the forecast is drawn or computed"
+    )
+    reward_from: Literal["state", "image"] | None = semantic(
+        None, neutral="state", doc="what the reward is read from; state unless given"
+    )
+    reward_gradient: Literal["shared", "stopped", "separate"] | None = semantic(
+        None, neutral="shared", doc="whether the reward's gradient reaches the dynamics; shared unless given"
+    )
+    image_fraction: float | None = semantic(
+        None, neutral=1.0, doc="part of the image whose prediction is trained; 1 unless given", ge=0, le=1
+    )
+    size: Literal["tiny", "small", "paper", "large", "bench"] | None = semantic(
+        None, neutral="paper", doc="capacity preset; paper unless given"
+    )
+
+    env: EnvConfig = Field(default_factory=EnvConfig)
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    planner: PlannerConfig = Field(default_factory=PlannerConfig)
+    exploration: ExplorationConfig = Field(default_factory=ExplorationConfig)
+    train: TrainConfig = Field(default_factory=TrainConfig)
+    evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
+    runtime: RuntimeConfig = Field(default_factory=RuntimeConfig)
+    resources: ResourcesConfig = Field(default_factory=ResourcesConfig)
+    storage: StorageConfig = Field(default_factory=StorageConfig)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_axes(cls, data: object) -> object:
+        """A model's axes that were not given take their ordinary values."""
+        if not isinstance(data, dict) or data.get("agent", "model") != "model":
+            return data
+        ordinary = {"reward_from": "state", "reward_gradient": "shared", "image_fraction": 1.0, "size": "paper"}
+        return data | {axis: value for axis, value in ordinary.items() if data.get(axis) is None}
+
+    @model_validator(mode="after")
+    def _check(self) -> RunConfig:
+        given = [axis for axis in AXES if getattr(self, axis) is not None]
+        if self.agent != "model" and given:
+            raise ValueError(f"agent {self.agent} has no model: remove {', '.join(given)}")
+        if self.agent == "model":
+            missing = [axis for axis in AXES[:3] if getattr(self, axis) is None]
+            if missing and self.model.name == "auto":
+                raise ValueError(f"a model needs {', '.join(missing)} (or a design that sets it)")
+            if self.exploration.cold_start > self.train.episodes:
+                raise ValueError(
+                    f"exploration.cold_start ({self.exploration.cold_start}) exceeds train.episodes "
+                    f"({self.train.episodes})"
+                )
+            if self.model.context > self.evaluation.context:
+                raise ValueError(
+                    f"model.context ({self.model.context}) exceeds evaluation.context "
+                    f"({self.evaluation.context}): all designs are scored from the same starts"
+                )
+        return self
+
+    @property
+    def label(self) -> str:
+        """The design's name: as given, else from the axes; `random` and `oracle` for those agents."""
+        if self.agent != "model":
+            return self.agent
+        return self.design or f"{self.predict}-{self.space}-{self.dynamics}"
+
+    @property
+    def clip_length(self) -> int:
+        """Columns T of a training clip: context + forecast, the same for every design."""
+        return self.model.context + self.train.forecast
+
+    @property
+    def total_updates(self) -> int:
+        """Gradient steps planned for the whole run; training starts once the cold start is collected."""
+        if self.agent != "model":
+            return 0
+        return (self.train.episodes - self.exploration.cold_start + 1) * self.train.updates_per_episode

@@ -1,0 +1,141 @@
+"""The sections of a run's configuration below the design axes."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from harness.config.fields import Category, Section, other, semantic
+
+
+class EnvConfig(Section):
+    """What the agent sees of a task and how it acts on it."""
+
+    image_size: int = semantic(64, neutral=64, doc="side of the square frames in pixels", ge=8, le=512)
+    action_repeat: int | None = semantic(
+        None, neutral=None, doc="simulator steps per action, rewards summed; null: the task's own", ge=1
+    )
+    time_limit: int | None = semantic(
+        None, neutral=None, doc="simulator steps per episode; null: the task's own (1000 in dm_control)", ge=1
+    )
+    camera: int = semantic(0, neutral=0, doc="camera of the simulator model", ge=-1)
+    shadow_size: int = semantic(
+        256, neutral=256, doc="side of MuJoCo's shadow map; the models ship 2048, which looks the same", ge=0
+    )
+    antialiasing: int = semantic(4, neutral=4, doc="samples per pixel of MuJoCo's renderer", ge=0, le=16)
+
+
+class ModelConfig(Section):
+    """Loss weights and capacity of a world model, beyond its design axes."""
+
+    name: str = semantic(
+        "auto", neutral="auto", doc="auto: the built-in model of the design axes; else package.module:Name"
+    )
+    options: dict[str, Any] = semantic({}, neutral={}, doc="configuration of a model of your own")
+    widths: dict[str, int] = semantic({}, neutral={}, doc="layer widths that replace those of the size preset")
+    context: int = semantic(2, neutral=2, doc="columns of frames a pixel design sees", ge=1, le=32)
+    image_scale: float = semantic(
+        1.0, neutral=1.0, doc="weight of the squared image error, summed over pixels and channels, in [0, 1]", ge=0
+    )
+    reward_scale: float = semantic(10.0, neutral=10.0, doc="weight of half the squared reward error", ge=0)
+    kl_scale: float = semantic(1.0, neutral=1.0, doc="weight of the KL of posterior and prior", ge=0)
+    free_nats: float = semantic(3.0, neutral=3.0, doc="KL below this many nats costs nothing", ge=0)
+    open_loop_weight: float = semantic(
+        1.0, neutral=1.0, doc="weight of the open-loop term of the latent designs; 0 is the published loss", ge=0
+    )
+
+
+class PlannerConfig(Section):
+    """The planner and its budget; one budget for all designs of a comparison."""
+
+    name: str = semantic("cem", neutral="cem", doc="cem, or package.module:Name")
+    options: dict[str, Any] = semantic({}, neutral={}, doc="configuration of a planner of your own")
+    horizon: int = semantic(12, neutral=12, doc="steps planned ahead", ge=1, le=1000)
+    iterations: int = semantic(10, neutral=10, doc="refits of the proposal distribution", ge=1)
+    proposals: int = semantic(1000, neutral=1000, doc="candidate action sequences per iteration", ge=1)
+    elite_fraction: float = semantic(0.1, neutral=0.1, doc="part of the proposals that is refitted to", gt=0, le=1)
+    action: Literal["mean", "best"] = semantic(
+        "mean", neutral="mean", doc="act by the mean of the last elites, or by the best sampled plan"
+    )
+    std_floor: float = semantic(0.0, neutral=0.0, doc="lower bound of the proposals' standard deviation", ge=0)
+    particles: int = semantic(1, neutral=1, doc="futures averaged per candidate of a stochastic model", ge=1)
+    objective: str = semantic("reward", neutral="reward", doc="reward (the sum, discounted), or package.module:Name")
+    discount: float = semantic(1.0, neutral=1.0, doc="discount of the planning objective per step", gt=0, le=1)
+
+
+class ExplorationConfig(Section):
+    """What is added to the planner's actions while collecting."""
+
+    cold_start: int = semantic(5, neutral=5, doc="episodes of uniformly random actions at the start", ge=1)
+    noise: float = semantic(
+        0.3, neutral=0.3, doc="standard deviation of Gaussian action noise, in half action ranges", ge=0
+    )
+
+
+class TrainConfig(Section):
+    """How much is collected and trained, and with which optimiser."""
+
+    episodes: int = semantic(1000, neutral=1000, doc="episodes collected, cold start included; one an iteration", ge=1)
+    updates_per_episode: int = semantic(100, neutral=100, doc="gradient steps an iteration", ge=0)
+    batch: int = semantic(50, neutral=50, doc="clips per gradient step", ge=1)
+    forecast: int = semantic(
+        12, neutral=12, doc="columns of a training clip beyond model.context", ge=1, le=1000
+    )
+    learning_rate: float = semantic(1e-3, neutral=1e-3, doc="Adam's step size", gt=0)
+    adam_epsilon: float = semantic(1e-4, neutral=1e-4, doc="Adam's epsilon", gt=0)
+    clip_norm: float = semantic(1000.0, neutral=1000.0, doc="bound of the gradient's global norm", gt=0)
+    precision: Literal["float32", "bfloat16"] = semantic(
+        "float32", neutral="float32", doc="arithmetic of the networks; parameters are always float32"
+    )
+
+
+class EvaluationConfig(Section):
+    """What is measured, when, and on how much data."""
+
+    every: int = semantic(10, neutral=10, doc="iterations between evaluations", ge=1)
+    episodes: int = semantic(1, neutral=1, doc="noise-free episodes per evaluation", ge=1)
+    final_episodes: int = semantic(20, neutral=20, doc="noise-free episodes of the final phase", ge=1)
+    horizon: int = semantic(12, neutral=12, doc="open-loop steps that are scored", ge=1, le=1000)
+    context: int = semantic(
+        5, neutral=5, doc="columns before the earliest scored start; at least every design's context", ge=1
+    )
+    starts: int = semantic(64, neutral=64, doc="open-loop starts that are scored per dataset", ge=1)
+    samples: int = semantic(16, neutral=16, doc="futures per start of a stochastic model", ge=1)
+    probe_episodes: int = semantic(
+        8, neutral=8, doc="episodes of the task's probe dataset: half random, half smooth noise", ge=1
+    )
+
+
+class RuntimeConfig(Section):
+    """Where and how fast; may change the last bits of a number, never its meaning."""
+
+    device: str = other(Category.NUMERIC, "auto", "auto, cpu, cuda or cuda:N")
+    threads: int | None = other(Category.NUMERIC, None, "CPU threads of torch; null: set by the dispatcher", ge=1)
+    compile: bool = other(Category.NUMERIC, False, "compile training and planning with torch.compile")
+
+
+class ResourcesConfig(Section):
+    """What a scheduler must grant to a run."""
+
+    gpus: int = other(Category.RESOURCE, 0, "GPUs", ge=0)
+    cpus: int = other(Category.RESOURCE, 2, "CPU cores", ge=1)
+    memory_gb: float = other(Category.RESOURCE, 8.0, "host memory in GB", gt=0)
+    hours: float = other(Category.RESOURCE, 24.0, "time limit in hours", gt=0)
+    runs_per_gpu: int = other(Category.RESOURCE, 1, "runs that share a GPU", ge=1)
+
+
+class StorageConfig(Section):
+    """What is kept once a run is done."""
+
+    training_frames: str = other(
+        Category.STORAGE,
+        "states",
+        "all, states (actions, rewards, simulator states; frames can be rendered again), last:N or none",
+        pattern=r"^(all|states|none|last:[1-9][0-9]*)$",
+    )
+    evaluation_episodes: bool = other(Category.STORAGE, True, "keep the final evaluation episodes")
+    forecasts: bool = other(Category.STORAGE, True, "keep open-loop forecasts for pictures")
+    checkpoint: Literal["model", "full", "none"] = other(
+        Category.STORAGE, "model", "model: weights alone; full: with the optimiser; none"
+    )
+    checkpoint_minutes: float = other(Category.STORAGE, 10.0, "minutes between checkpoints while running", ge=0)
+    tensorboard: bool = other(Category.STORAGE, False, "write TensorBoard events (extra `tensorboard`)")

@@ -1,0 +1,144 @@
+"""The directory of one run: where everything is, and how it is read. Torch-free; `analysis` reads through it.
+
+One process writes a run (`harness.claim`); readers never lock. A file that is replaced is replaced atomically.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from harness.config import RunConfig, component_versions, run_id
+
+SCHEMA_VERSION = 1
+Ending = Literal["running", "done", "failed", "diverged", "preempted"]
+DURATIONS = ("wall_seconds", "seconds", "train_seconds", "plan_seconds", "collect_seconds", "peak_memory_mb")
+"""Fields of metrics.jsonl that measure the machine, not the run: the only ones that may differ between two runs."""
+
+
+@dataclass
+class RunError:
+    """Why a run failed: its kind, one line, and the traceback for `wm logs`."""
+
+    kind: str
+    message: str
+    traceback: str = ""
+
+
+@dataclass
+class RunState:
+    """What `state.json` holds; written by the owner only."""
+
+    id: str
+    state: Ending
+    attempt: int = 1
+    phase: str = "starting"  # starting, collecting, training, evaluating, final, done
+    iteration: int = 0  # finished iterations
+    iterations: int = 0  # planned
+    env_steps: int = 0
+    grad_steps: int = 0
+    progress: float = 0.0  # 0..1 of the planned work
+    last_return: float | None = None
+    started: float = 0.0  # unix seconds, of this attempt
+    heartbeat: float = 0.0  # unix seconds
+    error: RunError | None = None
+    schema: int = SCHEMA_VERSION
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+class RunDir:
+    """Paths and readers of ``RUNS/<study>/runs/<run_id>/``."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path).absolute()
+        self.config_file = self.path / "run.yaml"
+        self.attempts = self.path / "attempts.jsonl"
+        self.state_file = self.path / "state.json"
+        self.metrics = self.path / "metrics.jsonl"
+        self.checkpoint = self.path / "checkpoint"
+        self.replay = self.path / "replay"
+        self.evaluation = self.path / "eval"
+        self.forecasts = self.path / "forecasts"
+        self.summary = self.path / "summary.npz"
+        self.log = self.path / "log.txt"
+        self.tensorboard = self.path / "tensorboard"
+
+    @classmethod
+    def create(cls, path: Path | str, config: RunConfig) -> RunDir:
+        """Makes the directory and its immutable run.yaml; an existing equal one is left as it is."""
+        run = cls(path)
+        run.path.mkdir(parents=True, exist_ok=True)
+        if not run.config_file.exists():
+            content = {
+                "schema": SCHEMA_VERSION,
+                "id": run_id(config),
+                "versions": component_versions(config),
+                "config": config.model_dump(mode="json"),
+            }
+            write_atomically(run.config_file, yaml.safe_dump(content, sort_keys=False))
+        return run
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    def read_config(self) -> RunConfig:
+        """The run's configuration, as run.yaml holds it."""
+        return RunConfig.model_validate(yaml.safe_load(self.config_file.read_text())["config"])
+
+    def read_state(self) -> RunState | None:
+        """What the owner last wrote, or None if no attempt has begun."""
+        try:
+            content = json.loads(self.state_file.read_text())
+        except FileNotFoundError:
+            return None
+        error = content.pop("error", None)
+        return RunState(**content, error=RunError(**error) if error else None)
+
+    def write_state(self, state: RunState) -> None:
+        """Replaces state.json."""
+        write_atomically(self.state_file, json.dumps(asdict(state)), sync=False)
+
+    def read_metrics(self, kinds: set[str] | None = None) -> Iterator[dict[str, Any]]:
+        """The records of metrics.jsonl; a last line that is still being written is left out."""
+        yield from read_jsonl(self.metrics, kinds)
+
+    def read_attempts(self) -> list[dict[str, Any]]:
+        """The records of attempts.jsonl: a `start` and an `end` line per attempt."""
+        return list(read_jsonl(self.attempts))
+
+
+def read_jsonl(path: Path, kinds: set[str] | None = None) -> Iterator[dict[str, Any]]:
+    """Whole lines of a JSON lines file, of the given kinds; nothing if it does not exist."""
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for line in file:
+            if not line.endswith(b"\n"):
+                return
+            record = json.loads(line)
+            if kinds is None or record.get("kind") in kinds:
+                yield record
+
+
+def write_atomically(path: Path, content: str | bytes, *, sync: bool = True) -> None:
+    """Writes a file to the side and renames it: a reader sees the old content or the new, never a part."""
+    data = content.encode() if isinstance(content, str) else content
+    side = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        with side.open("wb") as file:
+            file.write(data)
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
+        side.replace(path)
+    except BaseException:
+        side.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,56 @@
+"""What a task is, without building a simulator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import gymnasium
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """A task as configured (image size, action repeat and time limit resolved).
+
+    Attributes:
+        name: ``dmc/cartpole-swingup``.
+        action_dim: dimensions of a continuous action, each in [-1, 1]; number of choices of a discrete one.
+        discrete: whether actions are discrete.
+        image_shape: (3, h, w), uint8.
+        action_repeat: simulator steps per action; rewards are summed over them.
+        time_limit: simulator steps per episode.
+        reward_range: smallest and largest reward of one action (after the action repeat); None if unbounded.
+        terminates: whether an episode can end for good (truncation is not termination).
+        restores_state: whether the environment can return and restore its simulator state.
+        state_dim: length of the simulator state vector, 0 if it has none.
+    """
+
+    name: str
+    action_dim: int
+    discrete: bool
+    image_shape: tuple[int, int, int]
+    action_repeat: int
+    time_limit: int
+    reward_range: tuple[float, float] | None
+    terminates: bool = False
+    restores_state: bool = False
+    state_dim: int = 0
+
+    @property
+    def max_steps(self) -> int:
+        """Actions per episode at most."""
+        return -(-self.time_limit // self.action_repeat)
+
+
+class Task(Protocol):
+    """A task: a spec, and a factory of Gymnasium environments.
+
+    Observations are ``uint8 [3, h, w]``; actions ``float32 [A]`` in [-1, 1], or an integer. ``info["state"]`` of
+    `reset` and `step` is the simulator state as float64 [state_dim] where the spec says so. Episodes start by
+    ``reset(seed=key)``: the same key gives the same frames, bit for bit, whatever was played before.
+    """
+
+    version: int
+    spec: TaskSpec
+
+    def make(self) -> gymnasium.Env[Any, Any]: ...
