@@ -1,0 +1,92 @@
+"""The cross-entropy method with diagonal Gaussian proposals (Rubinstein 1999; Hafner et al. 2019, arXiv 1811.04551)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from planners.types import Context, Noise, Plan, Score
+
+
+class CEM:
+    """Samples action sequences, refits a diagonal Gaussian to the best of them, and repeats.
+
+    Proposals start at N(0, 1), the middle and half the range of actions in [-1, 1], and are clipped to the range.
+    A candidate whose return is NaN or infinite never wins and is counted.
+
+    Args:
+        action_dim: A, any number from 1.
+        horizon: H, steps planned ahead.
+        iterations: number of refits; the last one decides a `mean` action.
+        proposals: C, candidates per iteration.
+        elite_fraction: part of the proposals that is refitted to, at least one candidate.
+        action: act by the `mean` of the last refit, or by the `best` candidate of all iterations.
+        std_floor: lower bound of the refitted standard deviation.
+    """
+
+    version = 1
+
+    def __init__(
+        self,
+        action_dim: int,
+        *,
+        horizon: int = 12,
+        iterations: int = 10,
+        proposals: int = 1000,
+        elite_fraction: float = 0.1,
+        action: Literal["mean", "best"] = "mean",
+        std_floor: float = 0.0,
+    ) -> None:
+        self.action_dim = action_dim
+        self.horizon = horizon
+        self.iterations = iterations
+        self.proposals = proposals
+        self.elites = max(1, round(elite_fraction * proposals))
+        self.action = action
+        self.std_floor = std_floor
+
+    def draws(self, batch: int) -> dict[str, tuple[tuple[int, ...], str]]:
+        """One standard normal per environment, iteration, candidate, step and action dimension."""
+        shape = (batch, self.iterations, self.proposals, self.horizon, self.action_dim)
+        return {"proposals": (shape, "normal")}
+
+    def initial(self, batch: int) -> None:
+        """CEM starts every plan anew."""
+        del batch
+
+    def plan(self, score: Score, context: Context, state: None, noise: Noise) -> tuple[Plan, None]:
+        """Plans for B environments at once; see `planners.types.Planner`."""
+        samples = noise["proposals"]  # [B, iterations, C, H, A]
+        mean = torch.zeros_like(samples[:, 0, 0])  # [B, H, A]
+        std = torch.ones_like(mean)
+        best = torch.zeros_like(mean)
+        best_return = torch.full_like(mean[:, 0, 0], -torch.inf)  # [B]
+        elite_return = best_return
+        rejected = torch.zeros_like(best_return)
+        for iteration in range(self.iterations):
+            actions = (mean[:, None] + std[:, None] * samples[:, iteration]).clamp(-1, 1)  # [B, C, H, A]
+            returns = score(context, actions)  # [B, C]
+            finite = returns.isfinite()
+            rejected = rejected + (~finite).sum(1)
+            returns = torch.where(finite, returns, -torch.inf)
+            elite_returns, indices = returns.topk(self.elites, dim=1)
+            elites = _take(actions, indices)  # [B, elites, H, A], best first
+            elite_return = elite_returns.mean(1)
+            mean = elites.mean(1)
+            std = elites.std(1, correction=0).clamp(min=self.std_floor)
+            better = elite_returns[:, 0] > best_return
+            best = torch.where(better[:, None, None], elites[:, 0], best)
+            best_return = torch.maximum(elite_returns[:, 0], best_return)
+        by_mean = self.action == "mean"
+        sequence = mean if by_mean else best
+        diagnostics = {"std": std.mean((1, 2)), "best_return": best_return, "rejected": rejected}
+        plan = Plan(sequence[:, 0], sequence, elite_return if by_mean else best_return, diagnostics)
+        return plan, state
+
+
+def _take(actions: Tensor, indices: Tensor) -> Tensor:
+    """Rows of actions [B, C, H, A] by indices [B, K] -> [B, K, H, A]."""
+    shape = (*indices.shape, *actions.shape[2:])
+    return actions.gather(1, indices[:, :, None, None].expand(shape))

@@ -1,0 +1,81 @@
+import pytest
+import torch
+
+from planners.cem import CEM
+
+
+def _noise(planner, batch, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return {k: torch.randn(shape, generator=generator) for k, (shape, _) in planner.draws(batch).items()}
+
+
+def _quadratic(target):
+    """Score -|actions - target|^2, best 0."""
+    return lambda _context, actions: -((actions - target) ** 2).sum((-1, -2))
+
+
+@pytest.mark.parametrize("action_dim", [1, 2, 6])
+@pytest.mark.parametrize("action", ["mean", "best"])
+def test_finds_the_optimum_of_a_quadratic(action_dim, action):
+    target = torch.linspace(-0.7, 0.6, 3 * action_dim).reshape(3, action_dim)
+    planner = CEM(action_dim, horizon=3, iterations=15, proposals=400, action=action)
+    plan, _ = planner.plan(_quadratic(target), None, planner.initial(1), _noise(planner, 1))
+    assert (plan.sequence[0] - target).abs().max() < (0.02 if action == "mean" else 0.1)
+    assert torch.equal(plan.action, plan.sequence[:, 0])
+
+
+def test_optimum_at_the_bound_is_reached():
+    planner = CEM(1, horizon=2, iterations=10, proposals=200)
+    plan, _ = planner.plan(_quadratic(torch.full((2, 1), 3.0)), None, None, _noise(planner, 1))
+    assert (plan.sequence - 1).abs().max() < 0.02
+    assert plan.sequence.abs().max() <= 1
+
+
+def test_a_batch_equals_single_problems():
+    planner = CEM(2, horizon=4, iterations=5, proposals=64)
+    targets = torch.rand(3, 1, 4, 2) * 1.6 - 0.8
+    noise = _noise(planner, 3)
+    together, _ = planner.plan(lambda c, a: _quadratic(c)(None, a), targets, None, noise)
+    for b in range(3):
+        single = {k: v[b : b + 1] for k, v in noise.items()}
+        alone, _ = planner.plan(lambda c, a: _quadratic(c)(None, a), targets[b : b + 1], None, single)
+        torch.testing.assert_close(alone.sequence[0], together.sequence[b])
+        torch.testing.assert_close(alone.returns[0], together.returns[b])
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+def test_a_nonfinite_return_never_wins_and_is_counted(bad):
+    def score(_context, actions):
+        first = actions[..., 0, 0]
+        return torch.where(first > 0, torch.full_like(first, bad), first)
+
+    planner = CEM(1, horizon=1, iterations=8, proposals=100, action="best")
+    plan, _ = planner.plan(score, None, None, _noise(planner, 2))
+    assert (plan.action <= 0).all()
+    assert plan.returns.isfinite().all()
+    assert (plan.diagnostics["rejected"] > 0).all()
+
+
+def test_one_proposal_and_one_iteration():
+    planner = CEM(1, horizon=1, iterations=1, proposals=1)
+    noise = _noise(planner, 1)
+    plan, _ = planner.plan(_quadratic(torch.zeros(1, 1)), None, None, noise)
+    torch.testing.assert_close(plan.sequence, noise["proposals"][:, 0, 0].clamp(-1, 1))
+
+
+def test_the_last_refit_decides_the_mean_action():
+    """One iteration, two elites: the action is their mean, not the starting mean."""
+    planner = CEM(1, horizon=1, iterations=1, proposals=4, elite_fraction=0.5)
+    noise = {"proposals": torch.tensor([-0.5, 0.1, 0.3, 0.9]).reshape(1, 1, 4, 1, 1)}
+    plan, _ = planner.plan(lambda _c, a: a.sum((-1, -2)), None, None, noise)
+    torch.testing.assert_close(plan.action, torch.tensor([[0.6]]))
+    torch.testing.assert_close(plan.returns, torch.tensor([0.6]))
+    torch.testing.assert_close(plan.diagnostics["std"], torch.tensor([0.3]))
+
+
+def test_the_plan_compiles_whole():
+    planner = CEM(1, horizon=2, iterations=2, proposals=8)
+    noise = _noise(planner, 2)
+    score = _quadratic(torch.zeros(2, 1))
+    compiled = torch.compile(lambda n: planner.plan(score, None, None, n)[0].sequence, fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(noise), planner.plan(score, None, None, noise)[0].sequence)
