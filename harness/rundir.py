@@ -94,17 +94,17 @@ class RunDir:
         return RunConfig.model_validate(yaml.safe_load(self.config_file.read_text())["config"])
 
     def read_state(self) -> RunState | None:
-        """What the owner last wrote, or None if no attempt has begun."""
+        """What the owner last wrote; None if no attempt has begun, or a power cut left the file unreadable."""
         try:
             content = json.loads(self.state_file.read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):
             return None
         error = content.pop("error", None)
         return RunState(**content, error=RunError(**error) if error else None)
 
     def write_state(self, state: RunState) -> None:
-        """Replaces state.json."""
-        write_atomically(self.state_file, json.dumps(asdict(state)), sync=False)
+        """Replaces state.json; an ending is on the disk when this returns."""
+        write_atomically(self.state_file, json.dumps(asdict(state)), sync=state.state != "running")
 
     def read_metrics(self, kinds: set[str] | None = None) -> Iterator[dict[str, Any]]:
         """The records of metrics.jsonl; a last line that is still being written is left out."""
