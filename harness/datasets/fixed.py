@@ -1,0 +1,213 @@
+"""A fixed dataset: a directory of npz episodes and a manifest with digests, built whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.disk import disk_errors, sync_directory
+from harness.episodes import Episode, load_npz, save_npz, spec_problems, to_arrays
+from harness.errors import RunError, UserError
+from harness.rundir import write_atomically
+from harness.tasks.spec import Task
+
+MANIFEST = "manifest.json"
+_SCHEMA = 1
+_ABANDONED_SECONDS = 24 * 3600
+_REMEDY = "Remove the directory {} and build the dataset again: the same recipe gives the same episodes."
+
+
+class Dataset:
+    """Episodes that never change. Indexing reads a file every time (`load` once for all); the files were verified
+    when it was opened.
+
+    Raises:
+        RunError: kind ``corrupt``: a file is missing, or is not the one that was built.
+
+    Attributes:
+        directory: where it is.
+        recipe: what it was built from.
+        digest: sha256 over the content of all episodes, however they are compressed.
+        columns: T of every episode.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        manifest = _read_manifest(directory)
+        self._entries: list[dict[str, Any]] = manifest["episodes"]
+        self.recipe: dict[str, Any] = manifest["recipe"]
+        self.digest: str = manifest["digest"]
+        self.columns: list[int] = [entry["columns"] for entry in self._entries]
+        self._verify()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __getitem__(self, index: int, /) -> Episode:
+        path = self.directory / self._entries[index]["file"]
+        return load_npz(path, _REMEDY.format(self.directory))
+
+    def __iter__(self) -> Iterator[Episode]:
+        return (self[index] for index in range(len(self)))
+
+    def load(self) -> list[Episode]:
+        """All episodes, in memory."""
+        return list(self)
+
+    def _verify(self) -> None:
+        for entry in self._entries:
+            path = self.directory / entry["file"]
+            try:
+                found = hashlib.sha256(path.read_bytes()).hexdigest()
+            except OSError as error:
+                raise _corrupt(self.directory, f"{path}: {error.strerror}.") from error
+            if found != entry["sha256"]:
+                size = path.stat().st_size
+                detail = f"{path}: {size} bytes with sha256 {found[:12]}, expected {entry['sha256'][:12]}."
+                raise _corrupt(self.directory, detail)
+        if _overall_digest(self._entries) != self.digest:
+            raise _corrupt(
+                self.directory, f"{self.directory / MANIFEST}: its digests contradict one another."
+            )
+
+
+def build(directory: Path, episodes: Iterable[Episode], recipe: Mapping[str, Any]) -> Dataset:
+    """Builds a dataset beside its place and renames it there; if it is there by then, that one stands.
+
+    Args:
+        directory: where; parents are made.
+        episodes: at least one, all with frames; consumed only if the dataset does not exist.
+        recipe: JSON-able, says what it was built from; two datasets with one recipe are the same.
+
+    Raises:
+        RunError: kind ``disk`` or ``corrupt``.
+        UserError: there is a dataset of another recipe, or nothing to build from.
+    """
+    if not directory.exists():
+        with disk_errors(directory):
+            directory.parent.mkdir(parents=True, exist_ok=True)
+            _remove_abandoned(directory)
+            side = directory.with_name(f".{directory.name}.{uuid.uuid4().hex[:8]}.tmp")
+            try:
+                side.mkdir()
+                _write(side, episodes, recipe)
+                _move(side, directory)
+            finally:
+                shutil.rmtree(side, ignore_errors=True)
+    dataset = Dataset(directory)
+    if dataset.recipe != json.loads(json.dumps(recipe)):
+        raise UserError(
+            f"{directory}: holds a dataset made by another recipe; remove it, or choose another place"
+        )
+    return dataset
+
+
+def import_npz(paths: Sequence[Path], destination: Path, task: Task) -> Dataset:
+    """Makes a dataset of npz episodes from elsewhere.
+
+    Raises:
+        UserError: files that are no episodes of the task; one message lists every problem of every file.
+        RunError: kind ``disk``.
+    """
+    if destination.exists():
+        raise UserError(f"{destination}: exists already; an import makes a new dataset")
+    found: list[str] = [] if paths else ["no files were given"]
+    sources = []
+    for path in paths:
+        try:
+            problems = spec_problems(load_npz(path), task.spec)
+            sources.append({"name": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()})
+        except UserError as error:
+            problems = [str(error).removeprefix(f"{path}: ")]
+        except RunError as error:
+            problems = [str(error).removeprefix(f"{path}: ").removesuffix(error.remedy).strip()]
+        found += [f"{path}: {problem}" for problem in problems]
+    if found:
+        raise UserError(f"cannot import for {task.spec.name}:\n  " + "\n  ".join(found))
+    recipe = {"kind": "import", "task": task.spec.name, "task_version": task.version, "sources": sources}
+    return build(destination, (load_npz(path) for path in paths), recipe)
+
+
+def content_digest(episode: Episode) -> str:
+    """sha256 over the types, shapes and bytes of an episode's arrays."""
+    digest = hashlib.sha256()
+    for name, array in to_arrays(episode).items():
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _write(directory: Path, episodes: Iterable[Episode], recipe: Mapping[str, Any]) -> None:
+    entries: list[dict[str, Any]] = []
+    for index, episode in enumerate(episodes):
+        if not episode.has_frames:
+            raise UserError(f"{directory}: episode {index} was kept without frames; render it first")
+        path = directory / f"episode-{index:05d}.npz"
+        save_npz(episode, path)
+        entry = {
+            "file": path.name,
+            "columns": episode.columns,
+            "return": episode.total_return,
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "content": content_digest(episode),
+        }
+        entries.append(entry)
+    if not entries:
+        raise UserError(f"{directory}: a dataset needs at least one episode")
+    manifest = {
+        "schema": _SCHEMA,
+        "recipe": dict(recipe),
+        "digest": _overall_digest(entries),
+        "steps": sum(entry["columns"] - 1 for entry in entries),
+        "episodes": entries,
+    }
+    write_atomically(directory / MANIFEST, json.dumps(manifest, indent=1))
+    sync_directory(directory)
+
+
+def _move(side: Path, directory: Path) -> None:
+    """Renames into place; a dataset that another process put there first stands."""
+    try:
+        side.rename(directory)
+    except OSError:
+        if not (directory / MANIFEST).exists():
+            raise
+    sync_directory(directory.parent)
+
+
+def _remove_abandoned(directory: Path) -> None:
+    """Removes what builds that were killed long ago left behind."""
+    for side in directory.parent.glob(f".{directory.name}.*.tmp"):
+        if time.time() - side.stat().st_mtime > _ABANDONED_SECONDS:
+            shutil.rmtree(side, ignore_errors=True)
+
+
+def _read_manifest(directory: Path) -> dict[str, Any]:
+    path = directory / MANIFEST
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_bytes())
+        if manifest["schema"] != _SCHEMA:
+            raise _corrupt(directory, f"{path}: schema {manifest['schema']}, this version reads {_SCHEMA}.")
+        needed = [
+            (entry["file"], entry["columns"], entry["sha256"], entry["content"])
+            for entry in manifest["episodes"]
+        ]
+        if not needed or not {"recipe", "digest"} <= manifest.keys():
+            raise _corrupt(directory, f"{path}: incomplete.")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _corrupt(directory, f"{path}: missing or damaged ({error}).") from error
+    return manifest
+
+
+def _overall_digest(entries: Sequence[Mapping[str, Any]]) -> str:
+    return hashlib.sha256("\n".join(entry["content"] for entry in entries).encode()).hexdigest()
+
+
+def _corrupt(directory: Path, message: str) -> RunError:
+    return RunError("corrupt", message, _REMEDY.format(directory))

@@ -1,0 +1,147 @@
+"""Files that survive a kill and a full disk: written to the side, fsynced, renamed; damage has a clear error."""
+
+from __future__ import annotations
+
+import errno
+import os
+import uuid
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.errors import RunError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    ValueError,
+    KeyError,
+    RuntimeError,
+    OverflowError,
+)
+"""What numpy and zipfile raise on a damaged npz (RuntimeError: a flipped bit says that it is encrypted)."""
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turns an operating system error on `path` into a `RunError` of kind ``disk`` with the remedy."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if error.errno in _FULL:
+            remedy = (
+                "Free space (or raise the quota) and continue the run: what was committed before is whole."
+            )
+            raise RunError("disk", f"{path}: cannot write: {reason}.", remedy) from error
+        raise RunError("disk", f"{path}: {reason}.", "Check the file system and its permissions.") from error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write that takes the place of `path`, fsynced, when the block ends without an error."""
+    side = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    with disk_errors(path):
+        try:
+            with side.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            side.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                side.unlink(missing_ok=True)
+            raise
+        sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Makes the names in a directory durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class ArrayWriter:
+    """Writes arrays one after another into an npz, so that only one needs to be in memory."""
+
+    def __init__(self, file: IO[bytes], level: int) -> None:
+        self._zip = zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=level)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._zip.close()
+
+    def write(self, name: str, array: npt.NDArray[Any]) -> None:
+        # A ZipInfo made from a name alone carries a fixed date: equal arrays make equal bytes.
+        info = zipfile.ZipInfo(f"{name}.npy")
+        info.compress_type = zipfile.ZIP_DEFLATED
+        with self._zip.open(info, "w", force_zip64=True) as member:
+            np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+
+
+def save_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]], level: int = 6) -> None:
+    """Writes a compressed npz atomically; equal arrays give equal bytes.
+
+    Raises:
+        RunError: kind ``disk``; an earlier file of that name is untouched.
+    """
+    with replacing(path) as file, ArrayWriter(file, level) as writer:
+        for name, array in arrays.items():
+            writer.write(name, array)
+
+
+class ArrayReader:
+    """An npz whose arrays load when they are asked for.
+
+    Raises:
+        RunError: kind ``corrupt``, here and in `read`: the file is missing, truncated or damaged.
+    """
+
+    def __init__(self, path: Path, remedy: str) -> None:
+        self._path, self._remedy = path, remedy
+        with self._readable():
+            content = np.load(path, allow_pickle=False)
+            if not isinstance(content, np.lib.npyio.NpzFile):
+                raise zipfile.BadZipFile("no npz")
+            self._arrays = content
+        self.names: list[str] = sorted(content.files)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._arrays.close()
+
+    def read(self, name: str) -> npt.NDArray[Any]:
+        """One array."""
+        with self._readable():
+            array: npt.NDArray[Any] = self._arrays[name]
+            if not isinstance(array, np.ndarray):
+                raise zipfile.BadZipFile(f"{name} is no array")
+            return array
+        raise AssertionError
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except _UNREADABLE as error:
+            size = self._path.stat().st_size if self._path.is_file() else 0
+            reason = (
+                "missing" if isinstance(error, FileNotFoundError) else f"damaged or truncated, {size} bytes"
+            )
+            raise RunError("corrupt", f"{self._path}: {reason} ({error}).", self._remedy) from error
