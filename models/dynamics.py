@@ -9,8 +9,8 @@
     h', code -> layer -> posterior  N(mean, std)    observation:  h'' = (1 - g) h' + g c,
     s' drawn from one of the two                                  (g, c) from a layer on h', code
 
-`code` is the encoding of a frame, already multiplied by its part of the layer's weights: that product needs no
-recurrence, so it is batched over time. The stochastic cell is that of google-research/planet.
+`code` is the encoding of a frame, already multiplied by its part of the layer's weights: that product
+needs no recurrence, so it is batched over time. The stochastic cell is that of google-research/planet.
 """
 
 from __future__ import annotations
@@ -83,19 +83,21 @@ class StochasticCell(nn.Module):
 class DeterministicCell(nn.Module):
     """A recurrent state alone, as wide as the two of the stochastic cell together, so that the heads match.
 
-    An observation moves it by a gate towards a candidate; both come from one hidden layer, as the mean and the
-    deviation of the stochastic cell's posterior do. A state stays within [-1, 1].
+    An observation moves it by a gate towards a candidate; both come from one hidden layer, `correction` wide,
+    as the mean and the deviation of the stochastic cell's posterior do. A state stays within [-1, 1].
     """
 
-    def __init__(self, encoding: int, actions: int, deterministic: int, stochastic: int, units: int) -> None:
+    def __init__(
+        self, encoding: int, actions: int, deterministic: int, stochastic: int, units: int, correction: int
+    ) -> None:
         super().__init__()
         width = deterministic + stochastic
         self.widths = RSSMWidths(width, 0)
         self.input = nn.Linear(width + actions, units)
         self.gru = GRU(units, width)
-        self.code = nn.Linear(encoding, units)
-        self.correction_hidden = nn.Linear(width, units, bias=False)
-        self.correction = nn.Linear(units, 2 * width)
+        self.code = nn.Linear(encoding, correction)
+        self.correction_hidden = nn.Linear(width, correction, bias=False)
+        self.correction = nn.Linear(correction, 2 * width)
 
     def advance(self, state: RSSMState, action: Tensor) -> Tensor:
         """The next recurrent state [.., D] after `action` [.., A]."""
@@ -110,9 +112,12 @@ class DeterministicCell(nn.Module):
         return RSSMState(hidden, hidden[..., :0])
 
     def correct(
-        self, hidden: Tensor, code: Tensor, noise: Tensor | None
-    ) -> tuple[RSSMState, Gaussian | None]:  # noqa: ARG002
-        """The state given its frame's code [.., units]; takes no noise, has no posterior."""
+        self,
+        hidden: Tensor,
+        code: Tensor,
+        noise: Tensor | None,  # noqa: ARG002
+    ) -> tuple[RSSMState, Gaussian | None]:
+        """The state given its frame's code [.., correction]; takes no noise, has no posterior."""
         x = F.relu(self.correction_hidden(hidden) + code)
         gate, candidate = self.correction(x).chunk(2, -1)
         corrected = hidden + gate.sigmoid() * (candidate.tanh() - hidden)

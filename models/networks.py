@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -30,7 +31,7 @@ def encoder_sides(side: int) -> list[int]:
 
 
 def decoder_kernels(side: int) -> list[int]:
-    """The kernels of transposed convolutions (stride 2) that grow 1 x 1 to side x side: 64 -> [5, 5, 6, 6]."""
+    """The kernels of transposed convolutions (stride 2) from 1 x 1 to side x side: 64 -> [5, 5, 6, 6]."""
     kernels: list[int] = []
     while side > 5:
         kernel = 6 if side % 2 == 0 else 5
@@ -53,7 +54,7 @@ class ConvEncoder(nn.Module):
         super().__init__()
         sides = encoder_sides(_square(image_shape))
         widths = [image_shape[0], *(channels * 2**i for i in range(len(sides)))]
-        pairs = zip(widths[:-1], widths[1:], strict=True)
+        pairs = itertools.pairwise(widths)
         self.layers = nn.ModuleList([nn.Conv2d(i, o, 4, stride=2) for i, o in pairs])
         self.layers.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.features = widths[-1] * sides[-1] ** 2
@@ -63,6 +64,31 @@ class ConvEncoder(nn.Module):
         for layer in self.layers:
             image = F.relu(layer(image))
         return image.permute(0, 2, 3, 1).flatten(1)
+
+
+class ValidEncoder(nn.Module):
+    """Convolutions of kernel 3 and stride 2 with leaky ReLU, then a linear layer."""
+
+    def __init__(
+        self, image_shape: tuple[int, int, int], channels: Sequence[int], code: int, slope: float
+    ) -> None:
+        super().__init__()
+        side, self.slope = _square(image_shape), slope
+        layers = []
+        for inputs, outputs in itertools.pairwise([image_shape[0], *channels]):
+            kernel = min(3, side)
+            layers.append(nn.Conv2d(inputs, outputs, kernel, stride=2))
+            side = (side - kernel) // 2 + 1
+        self.layers = nn.ModuleList(layers)
+        self.layers.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.code = nn.Linear(channels[-1] * side**2, code)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """f32[N, 3, h, w] to [N, code]."""
+        for layer in self.layers:
+            image = F.leaky_relu(layer(image), self.slope)
+        code: Tensor = self.code(image.permute(0, 2, 3, 1).flatten(1))
+        return code
 
 
 class FirstTransposed(nn.Module):
@@ -80,9 +106,8 @@ class FirstTransposed(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, inputs] to [N, outputs, kernel, kernel], channels last."""
-        bias = self.bias.repeat(self.kernel**2)
-        y = torch.addmm(bias, x, self.weight)
-        return y.unflatten(1, (self.kernel, self.kernel, -1)).permute(0, 3, 1, 2)
+        y = torch.addmm(self.bias.repeat(self.kernel**2), x, self.weight)
+        return y.view(-1, self.kernel, self.kernel, len(self.bias)).permute(0, 3, 1, 2)
 
 
 class ConvDecoder(nn.Module):
@@ -103,7 +128,8 @@ class ConvDecoder(nn.Module):
         x = self.first(self.code(features))
         for layer in self.layers:
             x = layer(F.relu(x))
-        return x
+        image: Tensor = x
+        return image
 
 
 class MLP(nn.Module):
@@ -112,14 +138,14 @@ class MLP(nn.Module):
     def __init__(self, inputs: int, hidden: Sequence[int], outputs: int) -> None:
         super().__init__()
         widths = [inputs, *hidden, outputs]
-        pairs = zip(widths[:-1], widths[1:], strict=True)
-        self.layers = nn.ModuleList([nn.Linear(i, o) for i, o in pairs])
+        self.layers = nn.ModuleList([nn.Linear(i, o) for i, o in itertools.pairwise(widths)])
 
     def forward(self, x: Tensor) -> Tensor:
         """[.., inputs] to [.., outputs]."""
         for layer in self.layers[:-1]:
             x = F.relu(layer(x))
-        return self.layers[-1](x)  # type: ignore[no-any-return]
+        y: Tensor = self.layers[-1](x)
+        return y
 
 
 class GRU(nn.Module):
@@ -138,4 +164,33 @@ class GRU(nn.Module):
         gates_h, new_h = self.hidden(h).split(split, -1)
         reset, keep = (gates_x + gates_h).sigmoid().chunk(2, -1)
         new = (new_x + reset * new_h).tanh()
-        return new + keep * (h - new)
+        updated: Tensor = new + keep * (h - new)
+        return updated
+
+
+class LSTM(nn.Module):
+    """A long short-term memory over a sequence, from zeros, forget bias 1; any leading dimensions."""
+
+    def __init__(self, inputs: int, width: int) -> None:
+        super().__init__()
+        self.width = width
+        self.input = nn.Linear(inputs, 4 * width)
+        self.hidden = nn.Linear(width, 4 * width, bias=False)
+        with torch.no_grad():
+            self.input.bias[width : 2 * width] += 1
+
+    def forward(self, x: Tensor, offset: Tensor | None = None) -> Tensor:
+        """[.., H, inputs] to [.., H, width]; `offset` [.., 4 width] is added to the gates of every step."""
+        outputs: list[Tensor] = []
+        cell: Tensor | None = None
+        for step in range(x.shape[-2]):
+            gates = self.input(x[..., step, :])
+            if offset is not None:
+                gates = gates + offset
+            if outputs:
+                gates = gates + self.hidden(outputs[-1])
+            enter, forget, leave = gates[..., : 3 * self.width].sigmoid().chunk(3, -1)
+            new = enter * gates[..., 3 * self.width :].tanh()
+            cell = new if cell is None else forget * cell + new
+            outputs.append(leave * cell.tanh())
+        return torch.stack(outputs, -2)

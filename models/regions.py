@@ -9,8 +9,8 @@ from torch import Tensor
 def image_region(height: int, width: int, fraction: float, seed: int) -> Tensor:
     """A contiguous region of the image: the pixels nearest to a centre that depends on the seed alone.
 
-    A smaller fraction of the same seed is a subset of a larger one. Four-connected, because a step towards the
-    centre along an axis always comes nearer.
+    A smaller fraction of the same seed is a subset of a larger one. Four-connected, because a step towards
+    the centre along an axis always comes nearer.
 
     Args:
         height: h.

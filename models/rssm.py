@@ -9,8 +9,8 @@ dynamics are stochastic or deterministic (`models.dynamics`). The loss, averaged
     + cross entropy of the continuation                                           if the design predicts it
     + open_loop_weight * (the same image, reward and continuation terms of an open-loop forecast)
 
-With image_scale 1, reward_scale 10, kl_scale 1, free_nats 3 and open_loop_weight 0 this is PlaNet's loss up to
-constants. The open-loop forecast starts at a column k drawn per clip::
+With image_scale 1, reward_scale 10, kl_scale 1, free_nats 3 and open_loop_weight 0 this is PlaNet's loss up
+to constants. The open-loop forecast starts at a column k drawn per clip::
 
     column     0 ... k-1    k ... T-1
     belief     posterior    forecast from the posterior of k-1, scored against columns k ... T-1
@@ -61,8 +61,8 @@ class RSSM(nn.Module):
         options: none are known.
 
     Raises:
-        ValueError: an unknown size, width or option, a reward gradient that is not available, or image sides that
-            the networks do not take.
+        ValueError: an unknown size, width or option, a reward gradient that is not available, or image sides
+            that the networks do not take.
     """
 
     version = 1
@@ -89,9 +89,17 @@ class RSSM(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.encoder = ConvEncoder(spec.image_shape, sizes.encoder_channels)
-            cell = StochasticCell if spec.stochastic else DeterministicCell
-            self.cell: Cell = cell(
-                self.encoder.features, spec.action_dim, sizes.deterministic, sizes.stochastic, sizes.units
+            inputs = (
+                self.encoder.features,
+                spec.action_dim,
+                sizes.deterministic,
+                sizes.stochastic,
+                sizes.units,
+            )
+            self.cell: Cell = (
+                StochasticCell(*inputs)
+                if spec.stochastic
+                else DeterministicCell(*inputs, correction=sizes.correction_units)
             )
             features = sum(self.cell.widths)
             hidden = [sizes.reward_units] * sizes.reward_layers
@@ -128,11 +136,8 @@ class RSSM(nn.Module):
 
     def initial(self, batch: int) -> RSSMState:
         """The belief before anything was observed: zeros [B, ...]."""
-        like = self.reward.layers[0].weight
-        widths = self.cell.widths
-        return RSSMState(
-            *(torch.zeros(batch, width, dtype=torch.float32, device=like.device) for width in widths)
-        )
+        like = next(self.reward.parameters())
+        return RSSMState(*(like.new_zeros(batch, width) for width in self.cell.widths))
 
     def observe(self, state: RSSMState, obs: Observation, noise: Noise) -> RSSMState:
         """Takes in one column; rows with `first` start from the initial belief and a zero action."""
@@ -171,8 +176,8 @@ class RSSM(nn.Module):
         """The training loss of the module's docstring.
 
         Metrics, before weighting: `image_loss`, `reward_loss`, `kl` (without free nats), `continue_loss`,
-        `open_loop_image_loss`, `open_loop_reward_loss`, `open_loop_continue_loss` where there are such terms, and
-        `image_loss_full` (over the whole image) where a part of the image is trained.
+        `open_loop_image_loss`, `open_loop_reward_loss`, `open_loop_continue_loss` where there are such terms;
+        `image_loss_full` and `open_loop_image_loss_full` over the whole image where only a part is trained.
         """
         images = scale_image(batch.image.flatten(0, 1))
         codes = self.cell.code(self.encoder(images)).unflatten(0, batch.mask.shape)
@@ -184,8 +189,9 @@ class RSSM(nn.Module):
             errors = self._image_errors(track.closed.flatten(0, 1), images)
             terms |= {name: masked_mean(e.view_as(batch.mask), batch.mask) for name, e in errors.items()}
         total = self._weigh(terms)
-        if track.posterior is not None:
-            kl = kl_divergence(track.posterior, self.cell.prior(track.hidden))
+        prior = self.cell.prior(track.hidden)
+        if track.posterior is not None and prior is not None:
+            kl = kl_divergence(track.posterior, prior)
             terms["kl"] = masked_mean(kl, batch.mask)
             total = total + self.weights.kl_scale * masked_mean(
                 kl.clamp(min=self.weights.free_nats), batch.mask
@@ -235,7 +241,7 @@ class RSSM(nn.Module):
         return Track(torch.stack(closed, 1), ahead_features, torch.stack(hiddens, 1), stacked)
 
     def _head_terms(self, features: Tensor, batch: SequenceBatch, mask: Tensor) -> dict[str, Tensor]:
-        """Reward and continuation terms of features [B, T, F], over the columns of `mask` that are no resets."""
+        """Reward and continuation terms of features [B, T, F] over the columns of `mask`, less the resets."""
         mask = mask * ~batch.first
         read = features.detach() if self.stop_reward_gradient else features
         error = self.reward(read).squeeze(-1).float() - batch.reward
@@ -299,8 +305,8 @@ def _split(mask: Tensor, uniform: Tensor) -> Tensor:
 def _some_columns(mask: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
     """Columns [B, n] drawn without replacement among those of `mask` [B, T], and their weights [B, n].
 
-    n is T / 4, rounded up. The weighted sum over the drawn columns is an unbiased estimate of the sum over all of
-    `mask`: a column drawn outside it, when it has fewer than n, weighs nothing.
+    n is T / 4, rounded up. The weighted sum over the drawn columns is an unbiased estimate of the sum over
+    all of `mask`: a column drawn outside it, when it has fewer than n, weighs nothing.
     """
     count = math.ceil(mask.shape[1] / DECODED_PART)
     order, columns = torch.where(mask > 0, uniform, -1.0).topk(count, dim=1)

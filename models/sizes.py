@@ -1,8 +1,9 @@
 """Layer widths per model family, as presets that single widths may replace. Torch-free.
 
 `paper` is what was published, `bench` what Kaixhin/PlaNet builds (to compare speed), and `tiny`, `small` and
-`large` are matched: the parameters that planning from pixels needs agree within 15 % between the designs of one
-preset, at 32 x 32 and 64 x 64 pixels. `small` has about a quarter of the arithmetic of `paper`.
+`large` are matched: the parameters that planning from pixels needs agree within 15 % between the designs of
+one preset, at 32 x 32 and 64 x 64 pixels and a context of 2. `small` has about a quarter of the arithmetic of
+`paper`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ class RSSMSizes:
         deterministic: of the recurrent state. The deterministic design's is wider by `stochastic`.
         stochastic: of the sampled state.
         units: of the hidden layers of the dynamics.
+        correction_units: of the layer with which a frame corrects the belief of the deterministic design.
         reward_layers: hidden layers of the reward head.
         reward_units: their width.
     """
@@ -34,6 +36,7 @@ class RSSMSizes:
     deterministic: int
     stochastic: int
     units: int
+    correction_units: int
     reward_layers: int
     reward_units: int
 
@@ -73,17 +76,17 @@ class RewardPredictorSizes:
 
 SIZES: dict[str, dict[str, Any]] = {
     "rssm": {
-        "tiny": RSSMSizes(8, 8, 128, 64, 16, 64, 2, 64),
-        "small": RSSMSizes(16, 16, 512, 100, 20, 150, 3, 150),
-        "paper": RSSMSizes(32, 32, 1024, 200, 30, 300, 3, 300),
-        "large": RSSMSizes(48, 48, 1536, 400, 60, 500, 3, 500),
-        "bench": RSSMSizes(32, 32, 1024, 200, 30, 200, 2, 200),
+        "tiny": RSSMSizes(8, 8, 128, 64, 16, 64, 32, 2, 64),
+        "small": RSSMSizes(16, 16, 512, 100, 20, 150, 100, 3, 150),
+        "paper": RSSMSizes(32, 32, 1024, 200, 30, 300, 300, 3, 300),
+        "large": RSSMSizes(48, 48, 1536, 400, 60, 500, 320, 3, 500),
+        "bench": RSSMSizes(32, 32, 1024, 200, 30, 200, 200, 2, 200),
     },
     "reward_predictor": {
-        "tiny": RewardPredictorSizes(8, 16, 16, 64, 32, 32, 16, 64, 32, 32, 64, 32),
-        "small": RewardPredictorSizes(16, 32, 32, 128, 64, 32, 16, 160, 96, 64, 128, 32),
+        "tiny": RewardPredictorSizes(8, 16, 32, 32, 64, 32, 16, 48, 32, 32, 64, 32),
+        "small": RewardPredictorSizes(16, 32, 32, 128, 64, 32, 16, 96, 64, 32, 128, 32),
         "paper": RewardPredictorSizes(32, 64, 16, 16, 64, 32, 16, 256, 128, 64, 128, 32),
-        "large": RewardPredictorSizes(48, 96, 64, 512, 64, 32, 16, 512, 256, 128, 256, 64),
+        "large": RewardPredictorSizes(48, 96, 96, 384, 64, 32, 16, 384, 256, 128, 256, 64),
     },
 }
 """Presets by family and size."""

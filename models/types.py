@@ -108,10 +108,10 @@ S = TypeVar("S")
 
 
 class WorldModel(Protocol[S]):
-    """A world model. S is its state: a NamedTuple of tensors with leading dimension B, passed in and returned.
+    """A world model. S is its state, passed in and returned: a NamedTuple of tensors of leading dimension B.
 
-    No call draws random numbers: `draws` declares what it needs, the caller passes it in. Rows of a batch never
-    see one another. Every call is a pure function of its arguments and the parameters.
+    No call draws random numbers: `draws` declares what it needs, the caller passes it in. Rows of a batch
+    never see one another. Every call is a pure function of its arguments and the parameters.
     """
 
     version: int
