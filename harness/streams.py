@@ -37,30 +37,30 @@ class Streams:
         self._base = (seed, task)
         self._design = design
 
-    def key(self, purpose: str, *index: int) -> int:
+    def key(self, purpose: str, *index: str | int) -> int:
         """The 63-bit key of a stream."""
         design = (self._design,) if purpose in DESIGN_PURPOSES else ()
         return stream_key(*self._base, *design, purpose, *index)
 
-    def env_seed(self, purpose: str, *index: int) -> int:
+    def env_seed(self, purpose: str, *index: str | int) -> int:
         """A seed for `gymnasium.Env.reset`."""
         return self.key(purpose, *index) % 2**31
 
-    def numpy(self, purpose: str, *index: int) -> np.random.Generator:
+    def numpy(self, purpose: str, *index: str | int) -> np.random.Generator:
         """A fresh numpy stream."""
         return np.random.default_rng(self.key(purpose, *index))
 
-    def torch(self, purpose: str, *index: int) -> torch.Generator:
+    def torch(self, purpose: str, *index: str | int) -> torch.Generator:
         """A fresh torch stream, on the CPU whatever the device, so that devices see the same numbers."""
         return torch.Generator().manual_seed(self.key(purpose, *index))
 
-    def noise(self, draws: Mapping[str, tuple[tuple[int, ...], str]], purpose: str, *index: int) -> dict[str, Tensor]:
+    def noise(self, draws: Mapping[str, tuple[tuple[int, ...], str]], purpose: str, *index: str | int) -> dict[str, Tensor]:
         """The tensors that a call declared, from one stream, in order of their names."""
         generator = self.torch(purpose, *index)
         return {name: _draw(*draws[name], generator) for name in sorted(draws)}
 
     def row_noise(
-        self, draws: Mapping[str, tuple[tuple[int, ...], str]], purpose: str, rows: Iterable[tuple[int, ...]]
+        self, draws: Mapping[str, tuple[tuple[int, ...], str]], purpose: str, rows: Iterable[tuple[str | int, ...]]
     ) -> dict[str, Tensor]:
         """Noise of a batch whose row b has the stream of index rows[b], whatever else is in the batch.
 

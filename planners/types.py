@@ -33,10 +33,11 @@ P = TypeVar("P")
 class Planner(Protocol[P]):
     """Maximises a score over action sequences; P is its state between calls (a warm start), or None.
 
-    `draws(batch)` declares the noise of one call as {name: (shape, "normal" | "uniform")}.
+    `horizon` is H. `draws(batch)` declares the noise of one call as {name: (shape, "normal" | "uniform")}.
     """
 
     version: int
+    horizon: int
 
     def draws(self, batch: int) -> dict[str, tuple[tuple[int, ...], str]]: ...
 

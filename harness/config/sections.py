@@ -110,7 +110,7 @@ class RuntimeConfig(Section):
 
     device: str = other(Category.NUMERIC, "auto", "auto, cpu, cuda or cuda:N")
     threads: int | None = other(Category.NUMERIC, None, "CPU threads of torch; null: set by the dispatcher", ge=1)
-    compile: bool = other(Category.NUMERIC, False, "compile training and planning with torch.compile")
+    parallel_envs: int = other(Category.NUMERIC, 4, "evaluation episodes played side by side", ge=1)
 
 
 class ResourcesConfig(Section):

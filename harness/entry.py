@@ -1,0 +1,191 @@
+"""One attempt at a run, from its directory to its ending: what a worker calls.
+
+Everything that can go wrong in a run ends here as a recorded ending; nothing but a programming error of the caller
+leaves `execute` as an exception.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from harness.config import Category, RunConfig, component_versions
+from harness.config.fields import category_of, walk
+from harness.disk import disk_errors
+from harness.errors import RunError as FailedRun
+from harness.errors import UserError
+from harness.monitor import Monitor, Stopped
+from harness.provenance import code_digest, environment_digest, peak_memory_mb, whereabouts
+from harness.rundir import Ending, RunDir, RunError, RunState
+
+log = logging.getLogger("wm")
+
+
+def execute(
+    run: RunDir,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    owns: Callable[[], bool] = lambda: True,
+    datasets: Path,
+    debug: bool = False,
+) -> Ending:
+    """Runs or resumes a run and returns how the attempt ended.
+
+    Args:
+        run: a directory with its run.yaml.
+        stop: polled at every environment and gradient step; when true the run checkpoints and ends `preempted`.
+        owns: asked before every commit; when false the run leaves without writing.
+        datasets: RUNS/datasets, shared by the runs of all studies.
+        debug: let exceptions of the run through, for a debugger.
+
+    Returns:
+        `done`, `diverged`, `failed` or `preempted`. A run that is recorded as done or diverged is left as it is.
+    """
+    before = run.read_state()
+    if before is not None and before.state in {"done", "diverged"}:
+        return before.state
+    attempt = 1 + sum(record["event"] == "start" for record in run.read_attempts())
+    state = RunState(id=run.id, state="running", attempt=attempt, started=time.time())
+    if before is not None:
+        state.last_return = before.last_return
+    monitor = Monitor(run, state, stop, owns)
+    monitor.write()
+    try:
+        ending, error = _attempt(run, monitor, owns, datasets), None
+    except Exception as failure:
+        from harness.checkpoint import LostOwnership
+
+        if debug and not isinstance(failure, (Stopped, LostOwnership)):
+            raise
+        if isinstance(failure, LostOwnership):
+            log.warning("another process has taken this run over; leaving it to that one")
+            return "preempted"
+        ending, error = _ending_of(failure)
+    _record_end(run, monitor, ending, error)
+    return ending
+
+
+def _attempt(run: RunDir, monitor: Monitor, owns: Callable[[], bool], datasets: Path) -> Ending:
+    """Sets the process up and runs to the end."""
+    config = run.read_config()
+    _check_versions(run, config)
+    rendering = _select_rendering(config)
+    import torch
+
+    if config.runtime.threads is not None:
+        torch.set_num_threads(config.runtime.threads)
+    from harness.build import make_device
+    from harness.final import run_model, run_random, settle
+    from harness.summary import summarised_ending
+    from harness.tasks import find_task
+
+    device = make_device(config.runtime.device)
+    _record_start(run, config, monitor.state.attempt, str(device), rendering, torch.get_num_threads())
+    task = find_task(config.task, config.env)
+    if config.agent == "oracle":
+        raise UserError("agent: oracle does not exist yet; use model or random")
+    ending = summarised_ending(run)
+    if ending is None:
+        attempt = run_random if config.agent == "random" else run_model
+        ending = attempt(run, config, task, device, monitor, owns, datasets)
+    settle(run, config, ending, owns)
+    return ending
+
+
+def _ending_of(failure: Exception) -> tuple[Ending, RunError | None]:
+    if isinstance(failure, Stopped):
+        return "preempted", None
+    text = "".join(traceback.format_exception(failure))
+    log.error("%s", text)
+    if isinstance(failure, FailedRun):
+        return "failed", RunError(failure.kind, str(failure), text)
+    if isinstance(failure, MemoryError):
+        return "failed", RunError("host-memory", "out of host memory", text)
+    if type(failure).__name__ == "OutOfMemoryError":
+        return "failed", RunError("gpu-memory", str(failure).splitlines()[0], text)
+    message = str(failure).strip().splitlines()
+    name = "" if isinstance(failure, UserError) else f"{type(failure).__name__}: "
+    return "failed", RunError("code", f"{name}{message[0] if message else ''}", text)
+
+
+def _check_versions(run: RunDir, config: RunConfig) -> None:
+    """A run goes on only with the component versions that it was planned with."""
+    import yaml
+
+    planned = yaml.safe_load(run.config_file.read_text()).get("versions")
+    today = component_versions(config)
+    if planned != today:
+        raise FailedRun(
+            "code",
+            f"the run was planned with component versions {planned}; this code has {today}.",
+            "Plan the study again, or start this run anew with `wm retry --fresh`.",
+        )
+
+
+def _select_rendering(config: RunConfig) -> str | None:
+    if not config.task.startswith("dmc/"):
+        return None
+    from harness.tasks.rendering import select_backend
+
+    return select_backend()
+
+
+def _record_start(
+    run: RunDir, config: RunConfig, attempt: int, device: str, rendering: str | None, threads: int
+) -> None:
+    numeric = {
+        name: _dotted(config, name) for name, field in walk(RunConfig) if category_of(field) is Category.NUMERIC
+    }
+    record = {
+        "event": "start",
+        "attempt": attempt,
+        "time": time.time(),
+        **whereabouts(),
+        "code": code_digest(),
+        "environment": environment_digest(),
+        "device": device,
+        "rendering": rendering,
+        "threads": threads,
+        "numeric": numeric,
+    }
+    _append(run.attempts, record)
+
+
+def _record_end(run: RunDir, monitor: Monitor, ending: Ending, error: RunError | None) -> None:
+    """Attempt and state; a disk that is full even for these leaves the run `lost`, which is true enough."""
+    record: dict[str, Any] = {
+        "event": "end",
+        "attempt": monitor.state.attempt,
+        "time": time.time(),
+        "ending": ending,
+        "peak_memory_mb": peak_memory_mb(),
+    }
+    if error is not None:
+        record["error"] = {"kind": error.kind, "message": error.message}
+    try:
+        _append(run.attempts, record)
+        monitor.write(state=ending, error=error, phase=ending)
+    except (OSError, FailedRun):
+        log.exception("could not record the ending %s", ending)
+
+
+def _append(path: Path, record: dict[str, Any]) -> None:
+    with disk_errors(path), path.open("ab") as file:
+        if file.tell() and not path.read_bytes().endswith(b"\n"):
+            file.write(b"\n")  # a kill left half a line
+        file.write(json.dumps(record).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _dotted(config: RunConfig, name: str) -> Any:
+    value: Any = config
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value

@@ -1,0 +1,238 @@
+"""One run's loop: collect an episode, train on the replay, evaluate now and then; exactly resumable.
+
+::
+
+    iteration i:  collect 1 episode --> updates_per_episode gradient steps --> every N: noise-free episodes
+                  (random while i < cold_start)   (once the cold start is collected)   and open-loop errors
+    at the end:   the final phase (`harness.final`), of the frozen weights
+
+The position moves through (iteration, stage, update). At any position the state is the checkpoint's content plus
+keyed streams, so a run can be left and continued anywhere between two gradient steps.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+
+from harness.build import build_agent, build_model, make_streams
+from harness.checkpoint import CheckpointStore
+from harness.config import RunConfig
+from harness.environments import Environments
+from harness.measure import Measurement, Measurer
+from harness.metrics import MetricsLog
+from harness.monitor import Monitor, Stopped
+from harness.replay import EMPTY, Replay
+from harness.rollout import play
+from harness.rundir import RunDir
+from harness.tasks.spec import Task
+from harness.trainer import Sums, Trainer
+from planners.exploration import Exploration, GaussianNoise, UniformRandom
+
+Stage = Literal["collect", "train", "evaluate", "final"]
+
+
+class Diverged(Exception):
+    """The loss or the parameters became NaN or infinite: a result, not a failure."""
+
+
+@dataclass
+class Position:
+    """Where the loop stands."""
+
+    iteration: int = 0
+    stage: Stage = "collect"
+    update: int = 0  # gradient steps done of this iteration
+
+
+class Loop:
+    """The training loop of one run with a model.
+
+    Args:
+        run: its directory.
+        config: its configuration.
+        task: what it plays.
+        device: where the model lives.
+        monitor: progress, heartbeat, and the question whether to stop.
+        store: checkpoints; the newest one is continued.
+    """
+
+    def __init__(
+        self,
+        run: RunDir,
+        config: RunConfig,
+        task: Task,
+        device: torch.device,
+        monitor: Monitor,
+        store: CheckpointStore,
+        measurer: Measurer,
+        envs: Environments,
+    ) -> None:
+        self.run = run
+        self.config = config
+        self.task = task
+        self.device = device
+        self.monitor = monitor
+        self.store = store
+        self.measurer = measurer
+        self.envs = envs
+        self.streams = make_streams(config)
+        self.model = build_model(config, task.spec, self.streams)
+        assert isinstance(self.model, torch.nn.Module)
+        self.model.to(device)
+        self.trainer = Trainer(config, self.model, self.streams, device)
+        self.agent = build_agent(config, task.spec, self.streams, device, self.model)
+        self.position = Position()
+        self.sums: Sums = {}
+        self.seconds = {"wall": 0.0, "collect": 0.0, "train": 0.0, "plan": 0.0}
+        self.env_steps = self.grad_steps = 0
+        saved = store.load()
+        self.replay = Replay.open(run.replay, task.spec, saved["replay"] if saved else EMPTY)
+        self.metrics = MetricsLog(run.metrics, saved["metrics"] if saved else 0)
+        if saved:
+            self._restore(saved)
+        self._begun = self._saved_at = time.monotonic()
+
+    def train(self) -> None:
+        """Runs to the final phase.
+
+        Raises:
+            Stopped: asked to stop; a checkpoint of the position was written.
+            LostOwnership: the run was taken over.
+            Diverged: the loss is no longer finite.
+        """
+        stages = {"collect": self._collect, "train": self._train, "evaluate": self._evaluate}
+        try:
+            while self.position.stage != "final":
+                stages[self.position.stage]()
+                if time.monotonic() - self._saved_at > 60 * self.config.storage.checkpoint_minutes:
+                    self.save()
+        except Stopped:
+            self.save()
+            raise
+
+    def save(self) -> None:
+        """Makes the position durable: replay and metrics first, then the checkpoint that counts on them."""
+        assert isinstance(self.model, torch.nn.Module)
+        self.replay.flush()
+        content = {
+            "position": asdict(self.position),
+            "model": self.model.state_dict(),
+            "optimizer": self.trainer.optimizer.state_dict(),
+            "replay": dict(self.replay.position()),
+            "metrics": self.metrics.commit(),
+            "sums": self.sums,
+            "seconds": self.total_seconds(),
+            "env_steps": self.env_steps,
+            "grad_steps": self.grad_steps,
+            "last_return": self.monitor.state.last_return,
+        }
+        self.store.save(content)
+        self._saved_at = time.monotonic()
+
+    def counters(self) -> dict[str, Any]:
+        """What every metrics line carries."""
+        return {
+            "iteration": self.position.iteration,
+            "env_steps": self.env_steps,
+            "grad_steps": self.grad_steps,
+            "wall_seconds": self.total_seconds()["wall"],
+        }
+
+    def total_seconds(self) -> dict[str, float]:
+        """Seconds of all attempts: `wall`, `collect`, `train`, and `plan`, a part of collecting and evaluating."""
+        wall = self.seconds["wall"] + time.monotonic() - self._begun
+        return self.seconds | {"wall": wall, "plan": self.seconds["plan"] + self.agent.plan_seconds}
+
+    def write_measurement(self, measurement: Measurement) -> None:
+        """Appends the lines of an evaluation."""
+        for kind, record in measurement.records:
+            self.metrics.write(kind, self.counters() | record)
+
+    def _restore(self, saved: dict[str, Any]) -> None:
+        assert isinstance(self.model, torch.nn.Module)
+        self.position = Position(**saved["position"])
+        self.model.load_state_dict(saved["model"])
+        self.trainer.optimizer.load_state_dict(saved["optimizer"])
+        self.sums = {name: value.to(self.device) for name, value in saved["sums"].items()}
+        self.seconds = dict(saved["seconds"])
+        self.env_steps, self.grad_steps = saved["env_steps"], saved["grad_steps"]
+        self.monitor.state.last_return = saved["last_return"]
+
+    def _collect(self) -> None:
+        number = self.position.iteration
+        self._tick("collecting")
+        random = number < self.config.exploration.cold_start
+        exploration: Exploration = UniformRandom() if random else GaussianNoise(self.config.exploration.noise)
+        begun = time.monotonic()
+        (episode,) = play(
+            self.agent,
+            self.envs.take(1),
+            self.task.spec,
+            [("collect", number)],
+            exploration,
+            self.streams,
+            self.monitor.tick,
+        )
+        self.seconds["collect"] += time.monotonic() - begun
+        self.replay.append(episode)
+        self.env_steps += episode.length
+        behaviour = "random" if random else "noise"
+        record = {
+            "return": episode.total_return,
+            "length": episode.length,
+            "episode": number,
+            "behaviour": behaviour,
+        }
+        self.metrics.write("episode", self.counters() | record)
+        self.position.stage = "train"
+
+    def _train(self) -> None:
+        steps = self.config.train.updates_per_episode
+        first = self.config.exploration.cold_start - 1  # the iteration that completes the cold start
+        if self.position.iteration >= first and steps:
+            begun = time.monotonic()
+            try:
+                while self.position.update < steps:
+                    self._tick("training")
+                    self.trainer.step(self.replay, self.grad_steps, self.sums)
+                    self.position.update += 1
+                    self.grad_steps += 1
+            finally:
+                self.seconds["train"] += time.monotonic() - begun
+            self._write_training(time.monotonic() - begun)
+        self.position.stage, self.position.update, self.sums = "evaluate", 0, {}
+
+    def _write_training(self, seconds: float) -> None:
+        means = {name: float(value) / self.position.update for name, value in self.sums.items()}
+        self.metrics.write("train", self.counters() | means | {"seconds": seconds})
+        if not all(math.isfinite(value) for value in means.values()):
+            raise Diverged
+
+    def _evaluate(self) -> None:
+        done = self.position.iteration + 1
+        trained = self.position.iteration >= self.config.exploration.cold_start - 1
+        last = done == self.config.train.episodes
+        if trained and not last and done % self.config.evaluation.every == 0:
+            self._tick("evaluating")
+            measurement = self.measurer.scheduled(self.agent, done)
+            self.write_measurement(measurement)
+            self.monitor.state.last_return = measurement.mean_return
+        self.position.iteration, self.position.stage = done, "final" if last else "collect"
+        self._tick("collecting")
+
+    def _tick(self, phase: str) -> None:
+        within = {"collect": 0.0, "train": self.position.update / max(1, self.config.train.updates_per_episode)}
+        fraction = self.position.iteration + within.get(self.position.stage, 0.9)
+        self.monitor.tick(
+            phase=phase,
+            iteration=self.position.iteration,
+            env_steps=self.env_steps,
+            grad_steps=self.grad_steps,
+            progress=min(1.0, fraction / (self.config.train.episodes + 1)),
+        )
+

@@ -1,0 +1,50 @@
+"""What ran: digests of the code and of the environment, the host and its devices."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import resource
+import socket
+import sys
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("harness", "models", "planners", "studies", "analysis")
+"""The five packages of this distribution."""
+
+
+def code_root() -> Path:
+    """The folder that holds the five packages."""
+    return Path(__file__).resolve().parent.parent
+
+
+@cache
+def code_digest() -> str:
+    """12 hex digits of every Python file of the packages that compute a run (not of studies and analysis)."""
+    digest = hashlib.sha256()
+    for package in PACKAGES[:3]:
+        for path in sorted((code_root() / package).rglob("*.py")):
+            digest.update(str(path.relative_to(code_root())).encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+@cache
+def environment_digest() -> str:
+    """12 hex digits of the Python version and of every installed distribution's name and version."""
+    installed = sorted({f"{d.metadata['Name']}=={d.version}" for d in metadata.distributions()})
+    return hashlib.sha256("\n".join([sys.version, *installed]).encode()).hexdigest()[:12]
+
+
+def peak_memory_mb() -> float:
+    """The largest resident size of this process so far, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def whereabouts() -> dict[str, Any]:
+    """Host, process and SLURM job, for the record of an attempt."""
+    slurm = {k.lower(): v for k in ("SLURM_JOB_ID", "SLURM_ARRAY_TASK_ID") if (v := os.environ.get(k))}
+    return {"host": socket.gethostname(), "pid": os.getpid(), **slurm}
