@@ -168,9 +168,10 @@ def is_alive(owner: Owner | None) -> bool:
     return _start_of(owner.pid) == owner.start
 
 
-def is_here(owner: Owner | None) -> bool:
-    """Whether this machine can tell if the owner lives."""
-    return owner is not None and (owner.released or owner.host == this_machine()[0])
+def is_visible(owner: Owner) -> bool:
+    """Whether this process can see if the owner's lives, so that `is_alive` is knowledge and not caution."""
+    host, _, namespace = this_machine()
+    return owner.host == host and owner.namespace == namespace and owner.start != 0
 
 
 def this_process() -> Owner:

@@ -1,0 +1,133 @@
+"""One worker process: claims one run directory, executes the run, leaves an exit status.
+
+``python -m studies.worker RUN_DIR --datasets DIR``, started by `studies.pool` with the environment of
+`studies.packages`. A signal (or the death of its parent) asks the run to checkpoint and leave. Nothing heavy
+is imported before the signal handlers stand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+
+EXECUTE = "harness.entry:execute"
+LOG_BYTES = 4 * 2**20
+"""Size that a run's log.txt may reach before its older half is dropped."""
+
+EXIT_STATUS = {"done": 0, "failed": 1, "diverged": 3, "preempted": 75}
+WRONG = 2  # the request was wrong, or the installation is
+OWNED = 76  # another process owns the run
+_POLL_SECONDS = 0.5
+
+
+class Stop:
+    """True once a signal has asked the run to leave; a plain flag, so that a handler never deadlocks."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def __call__(self) -> bool:
+        return self.requested
+
+    def request(self, *_: object) -> None:
+        self.requested = True
+
+    def on_signals(self) -> None:
+        """SIGTERM, SIGINT and SIGUSR2 ask the run to checkpoint and leave."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):
+            signal.signal(number, self.request)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the worker; returns its exit status."""
+    stop = Stop()
+    stop.on_signals()
+    faulthandler.enable()
+    parser = argparse.ArgumentParser(prog="python -m studies.worker", description=__doc__)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--datasets", type=Path, required=True)
+    parser.add_argument("--parent", type=int, default=0, help="leave when this process is gone")
+    parser.add_argument("--execute", default=EXECUTE, help="what executes the run, as module:function")
+    options = parser.parse_args(arguments)
+
+    from harness.claim import OwnedElsewhere, acquire
+    from harness.errors import UserError
+    from studies import packages
+
+    try:
+        packages.verify()
+        claim = acquire(options.run)
+    except OwnedElsewhere as error:
+        print(error, file=sys.stderr)
+        return OWNED
+    except (UserError, OSError) as error:
+        print(error, file=sys.stderr)
+        return WRONG
+    try:
+        log = _redirect_to(options.run / "log.txt")
+        threading.Thread(target=_watch, args=(options.parent, stop, log), daemon=True).start()
+        ending = run_claimed(options.run, options.datasets, stop, claim.still_mine, options.execute)
+        print(f"--- {ending}, {time.strftime('%Y-%m-%d %H:%M:%S')}", flush=True)
+    finally:
+        claim.release()
+    return EXIT_STATUS[ending]
+
+
+def run_claimed(path: Path, datasets: Path, stop: Stop, owns: object, execute: str = EXECUTE) -> str:
+    """Executes a run that this process owns; a failure of `execute` itself is recorded in state.json.
+
+    Returns:
+        done, diverged, failed or preempted. What was recorded as done, diverged or failed is not run again.
+    """
+    from harness.registry import load
+    from harness.rundir import RunDir, RunError, RunState
+
+    run = RunDir(path)
+    state = run.read_state()
+    if state is not None and state.state in {"done", "diverged", "failed"}:
+        return state.state
+    try:
+        return str(load(execute)(run, stop=stop, owns=owns, datasets=datasets))
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is recorded
+        text = traceback.format_exc()
+        print(text, file=sys.stderr, flush=True)
+        state = run.read_state() or RunState(id=run.id, state="failed")
+        state.state, state.heartbeat = "failed", time.time()
+        state.error = RunError("code", f"{type(error).__name__}: {error}", text)
+        run.write_state(state)
+        return "failed"
+
+
+def _redirect_to(log: Path) -> int:
+    """Appends what this process and its libraries print to a file, after a header for this attempt."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    descriptor = os.open(log, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    print(f"\n=== attempt by process {os.getpid()}, {time.strftime('%Y-%m-%d %H:%M:%S')}", flush=True)
+    return descriptor
+
+
+def _watch(parent: int, stop: Stop, log: int) -> None:
+    """Asks the run to leave when the parent is gone, and keeps the log within its size."""
+    while True:
+        if parent and os.getppid() != parent:
+            stop.request()
+        size = os.fstat(log).st_size
+        if size > LOG_BYTES:
+            tail = os.pread(log, LOG_BYTES // 2, size - LOG_BYTES // 2)
+            os.ftruncate(log, 0)
+            os.write(log, b"[older lines dropped]\n" + tail.partition(b"\n")[2])
+        time.sleep(_POLL_SECONDS)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

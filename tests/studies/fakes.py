@@ -1,0 +1,84 @@
+"""A run that only counts, in place of `harness.entry.execute`; what it does is the name of its design.
+
+Every iteration appends its number to `counted.txt`; a continued run goes on where the state file stopped.
+"""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from harness.config import RunConfig, run_id
+from harness.rundir import RunDir, RunError, RunState
+
+EXECUTE = "fakes:execute"
+HERE = str(Path(__file__).parent)
+
+
+def config(design: str = "quick", seed: int = 0) -> RunConfig:
+    """A valid configuration whose design says what the fake does: quick, slow, fails, raises, dies, full."""
+    return RunConfig.model_validate(
+        {
+            "task": "toy/point-mass",
+            "seed": seed,
+            "design": design,
+            "predict": "images",
+            "space": "latent",
+            "dynamics": "stochastic",
+            "train": {"episodes": 10 + seed},  # so that no two designs of a seed share an id by chance
+            "planner": {"horizon": 1 + sum(map(ord, design)) % 97},
+        }
+    )
+
+
+def make(root: Path, design: str = "quick", seed: int = 0) -> RunDir:
+    """A run directory under `root`."""
+    made = config(design, seed)
+    return RunDir.create(root / "runs" / run_id(made), made)
+
+
+def counted(run: RunDir) -> list[int]:
+    """The iterations that the fake executed, in order, over all attempts."""
+    file = run.path / "counted.txt"
+    return [int(line) for line in file.read_text().split()] if file.exists() else []
+
+
+def execute(run: RunDir, *, stop, owns, datasets) -> str:
+    """Counts to 5, or slowly to 400."""
+    design = run.read_config().design
+    state = run.read_state() or RunState(id=run.id, state="running", attempt=0)
+    state.attempt += 1
+    state.state, state.iterations = "running", 400 if design == "slow" else 5
+    print(f"attempt {state.attempt} with {os.environ['OMP_NUM_THREADS']} threads", flush=True)
+    while state.iteration < state.iterations:
+        if stop():
+            return _end(run, state, "preempted")
+        assert owns()
+        with (run.path / "counted.txt").open("a") as file:
+            file.write(f"{state.iteration}\n")
+        state.iteration += 1
+        state.phase, state.progress = "collecting", state.iteration / state.iterations
+        state.last_return, state.heartbeat = float(state.iteration), time.time()
+        run.write_state(state)
+        _misbehave(design, state)
+        time.sleep(0.02)
+    return _end(run, state, "diverged" if design == "diverges" else "done")
+
+
+def _misbehave(design: str | None, state: RunState) -> None:
+    if design == "raises":
+        raise ValueError("a bug [sic]")
+    if design == "dies" and state.attempt == 1 and state.iteration == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if design in {"fails", "full"}:
+        state.error = RunError(
+            "disk" if design == "full" else "code", f"{design} by design", "Traceback: ..."
+        )
+        state.iteration = state.iterations
+
+
+def _end(run: RunDir, state: RunState, ending: str) -> str:
+    state.state = "failed" if state.error else ending
+    state.heartbeat = time.time()
+    run.write_state(state)
+    return state.state
