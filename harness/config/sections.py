@@ -31,16 +31,24 @@ class ModelConfig(Section):
         "auto", neutral="auto", doc="auto: the built-in model of the design axes; else package.module:Name"
     )
     options: dict[str, Any] = semantic({}, neutral={}, doc="configuration of a model of your own")
-    widths: dict[str, int] = semantic({}, neutral={}, doc="layer widths that replace those of the size preset")
+    widths: dict[str, int] = semantic(
+        {}, neutral={}, doc="layer widths that replace those of the size preset"
+    )
     context: int = semantic(2, neutral=2, doc="columns of frames a pixel design sees", ge=1, le=32)
     image_scale: float = semantic(
-        1.0, neutral=1.0, doc="weight of the squared image error, summed over pixels and channels, in [0, 1]", ge=0
+        1.0,
+        neutral=1.0,
+        doc="weight of half the squared image error summed over pixels and channels in [0, 1]",
+        ge=0,
     )
     reward_scale: float = semantic(10.0, neutral=10.0, doc="weight of half the squared reward error", ge=0)
     kl_scale: float = semantic(1.0, neutral=1.0, doc="weight of the KL of posterior and prior", ge=0)
     free_nats: float = semantic(3.0, neutral=3.0, doc="KL below this many nats costs nothing", ge=0)
     open_loop_weight: float = semantic(
-        1.0, neutral=1.0, doc="weight of the open-loop term of the latent designs; 0 is the published loss", ge=0
+        1.0,
+        neutral=1.0,
+        doc="weight of the open-loop term of the latent designs; 0 is the published loss",
+        ge=0,
     )
 
 
@@ -52,14 +60,22 @@ class PlannerConfig(Section):
     horizon: int = semantic(12, neutral=12, doc="steps planned ahead", ge=1, le=1000)
     iterations: int = semantic(10, neutral=10, doc="refits of the proposal distribution", ge=1)
     proposals: int = semantic(1000, neutral=1000, doc="candidate action sequences per iteration", ge=1)
-    elite_fraction: float = semantic(0.1, neutral=0.1, doc="part of the proposals that is refitted to", gt=0, le=1)
+    elite_fraction: float = semantic(
+        0.1, neutral=0.1, doc="part of the proposals that is refitted to", gt=0, le=1
+    )
     action: Literal["mean", "best"] = semantic(
         "mean", neutral="mean", doc="act by the mean of the last elites, or by the best sampled plan"
     )
-    std_floor: float = semantic(0.0, neutral=0.0, doc="lower bound of the proposals' standard deviation", ge=0)
+    std_floor: float = semantic(
+        0.0, neutral=0.0, doc="lower bound of the proposals' standard deviation", ge=0
+    )
     particles: int = semantic(1, neutral=1, doc="futures averaged per candidate of a stochastic model", ge=1)
-    objective: str = semantic("reward", neutral="reward", doc="reward (the sum, discounted), or package.module:Name")
-    discount: float = semantic(1.0, neutral=1.0, doc="discount of the planning objective per step", gt=0, le=1)
+    objective: str = semantic(
+        "reward", neutral="reward", doc="reward (the sum, discounted), or package.module:Name"
+    )
+    discount: float = semantic(
+        1.0, neutral=1.0, doc="discount of the planning objective per step", gt=0, le=1
+    )
 
 
 class ExplorationConfig(Section):
@@ -74,7 +90,9 @@ class ExplorationConfig(Section):
 class TrainConfig(Section):
     """How much is collected and trained, and with which optimiser."""
 
-    episodes: int = semantic(1000, neutral=1000, doc="episodes collected, cold start included; one an iteration", ge=1)
+    episodes: int = semantic(
+        1000, neutral=1000, doc="episodes collected, cold start included; one an iteration", ge=1
+    )
     updates_per_episode: int = semantic(100, neutral=100, doc="gradient steps an iteration", ge=0)
     batch: int = semantic(50, neutral=50, doc="clips per gradient step", ge=1)
     forecast: int = semantic(
@@ -109,7 +127,9 @@ class RuntimeConfig(Section):
     """Where and how fast; may change the last bits of a number, never its meaning."""
 
     device: str = other(Category.NUMERIC, "auto", "auto, cpu, cuda or cuda:N")
-    threads: int | None = other(Category.NUMERIC, None, "CPU threads of torch; null: set by the dispatcher", ge=1)
+    threads: int | None = other(
+        Category.NUMERIC, None, "CPU threads of torch; null: set by the dispatcher", ge=1
+    )
     parallel_envs: int = other(Category.NUMERIC, 4, "evaluation episodes played side by side", ge=1)
 
 
@@ -137,5 +157,7 @@ class StorageConfig(Section):
     checkpoint: Literal["model", "full", "none"] = other(
         Category.STORAGE, "model", "model: weights alone; full: with the optimiser; none"
     )
-    checkpoint_minutes: float = other(Category.STORAGE, 10.0, "minutes between checkpoints while running", ge=0)
+    checkpoint_minutes: float = other(
+        Category.STORAGE, 10.0, "minutes between checkpoints while running", ge=0
+    )
     tensorboard: bool = other(Category.STORAGE, False, "write TensorBoard events (extra `tensorboard`)")
