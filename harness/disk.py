@@ -1,14 +1,15 @@
-"""Files that survive a kill and a full disk: written to the side, fsynced, renamed; damage has a clear error."""
+"""Files that survive a kill and a full disk: written aside, fsynced, renamed; damage has a clear error."""
 
 from __future__ import annotations
 
 import errno
+import io
 import os
 import uuid
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -113,27 +114,26 @@ class ArrayReader:
 
     def __init__(self, path: Path, remedy: str) -> None:
         self._path, self._remedy = path, remedy
-        with self._readable():
-            content = np.load(path, allow_pickle=False)
-            if not isinstance(content, np.lib.npyio.NpzFile):
-                raise zipfile.BadZipFile("no npz")
-            self._arrays = content
-        self.names: list[str] = sorted(content.files)
+        with self._readable(), ExitStack() as opened:  # numpy's own reader leaves a damaged file open
+            self._zip = zipfile.ZipFile(opened.enter_context(path.open("rb")))
+            opened.callback(self._zip.close)
+            self._opened = opened.pop_all()
+        members = self._zip.namelist()
+        self.names: list[str] = sorted(name.removesuffix(".npy") for name in members if name.endswith(".npy"))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._arrays.close()
+        self._opened.close()
 
     def read(self, name: str) -> npt.NDArray[Any]:
         """One array."""
         with self._readable():
-            array: npt.NDArray[Any] = self._arrays[name]
-            if not isinstance(array, np.ndarray):
-                raise zipfile.BadZipFile(f"{name} is no array")
-            return array
-        raise AssertionError
+            # All of it, so that its checksum is verified before it is used.
+            content = self._zip.read(f"{name}.npy")
+            array: npt.NDArray[Any] = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+        return array
 
     @contextmanager
     def _readable(self) -> Iterator[None]:
@@ -141,7 +141,6 @@ class ArrayReader:
             yield
         except _UNREADABLE as error:
             size = self._path.stat().st_size if self._path.is_file() else 0
-            reason = (
-                "missing" if isinstance(error, FileNotFoundError) else f"damaged or truncated, {size} bytes"
-            )
+            missing = isinstance(error, FileNotFoundError)
+            reason = "missing" if missing else f"damaged or truncated, {size} bytes"
             raise RunError("corrupt", f"{self._path}: {reason} ({error}).", self._remedy) from error

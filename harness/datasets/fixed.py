@@ -24,8 +24,7 @@ _REMEDY = "Remove the directory {} and build the dataset again: the same recipe 
 
 
 class Dataset:
-    """Episodes that never change. Indexing reads a file every time (`load` once for all); the files were verified
-    when it was opened.
+    """Episodes that never change. The files are verified here; indexing reads one every time, `list` all.
 
     Raises:
         RunError: kind ``corrupt``: a file is missing, or is not the one that was built.
@@ -55,10 +54,6 @@ class Dataset:
 
     def __iter__(self) -> Iterator[Episode]:
         return (self[index] for index in range(len(self)))
-
-    def load(self) -> list[Episode]:
-        """All episodes, in memory."""
-        return list(self)
 
     def _verify(self) -> None:
         for entry in self._entries:
