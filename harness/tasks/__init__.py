@@ -1,6 +1,18 @@
 """Tasks: a Gymnasium environment factory with a spec that is readable without a simulator."""
 
-from harness.tasks.catalogue import find_task, task_names
-from harness.tasks.spec import Task, TaskSpec
+from harness.tasks.catalogue import check_task, find_task, task_exists, task_names
+from harness.tasks.rendering import check_rendering, describe_backend, select_backend
+from harness.tasks.spec import Restorable, Task, TaskSpec
 
-__all__ = ["Task", "TaskSpec", "find_task", "task_names"]
+__all__ = [
+    "Restorable",
+    "Task",
+    "TaskSpec",
+    "check_rendering",
+    "check_task",
+    "describe_backend",
+    "find_task",
+    "select_backend",
+    "task_exists",
+    "task_names",
+]

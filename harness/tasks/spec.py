@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import gymnasium
+if TYPE_CHECKING:  # 0.1 s that the command line need not spend
+    import gymnasium
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -45,12 +48,31 @@ class TaskSpec:
 class Task(Protocol):
     """A task: a spec, and a factory of Gymnasium environments.
 
-    Observations are ``uint8 [3, h, w]``; actions ``float32 [A]`` in [-1, 1], or an integer. ``info["state"]`` of
-    `reset` and `step` is the simulator state as float64 [state_dim] where the spec says so. Episodes start by
-    ``reset(seed=key)``: the same key gives the same frames, bit for bit, whatever was played before.
+    Observations are ``uint8 [3, h, w]``; actions ``float32 [A]`` in [-1, 1], or an integer. ``info["state"]``
+    of `reset` and `step` is the simulator state as float64 [state_dim] where the spec says so. Episodes start
+    by ``reset(seed=key)``: the same key gives the same frames, bit for bit, whatever was played before.
     """
 
     version: int
     spec: TaskSpec
 
     def make(self) -> gymnasium.Env[Any, Any]: ...
+
+
+class Restorable(Protocol):
+    """What an environment offers, beyond Gymnasium's interface, where its spec says `restores_state`.
+
+    Reached through ``env.unwrapped``.
+    """
+
+    def set_state(self, state: NDArray[np.float64]) -> None:
+        """Puts the simulator into a state that ``info["state"]`` held; needs no reset before.
+
+        Raises:
+            ValueError: the state has the wrong shape.
+        """
+        ...
+
+    def frame(self) -> NDArray[np.uint8]:
+        """The picture of the present state, uint8 [3, h, w]: bit for bit the one that came with the state."""
+        ...
