@@ -1,0 +1,59 @@
+"""What can be built today, told from a configuration alone, so that a study refuses at once what a run would
+refuse later. Torch-free. A test compares it with building the models.
+"""
+
+from __future__ import annotations
+
+from harness.config import RunConfig
+from harness.errors import UserError
+from harness.registry import MODELS, model_path
+from models.sizes import sizes_for
+
+FAMILIES = {"models.rssm:RSSM": "rssm", "models.reward_predictor:RewardPredictor": "reward_predictor"}
+"""The size presets of each built-in class."""
+
+
+def not_built(config: RunConfig) -> str:
+    """What the configuration asks for that does not exist yet, or the empty string."""
+    if config.agent == "oracle":
+        return "agent oracle does not exist yet; there are model and random"
+    if config.agent != "model" or config.model.name != "auto":
+        return ""
+    try:
+        model_path(config.model.name, config.predict, config.space)
+    except UserError as error:
+        return str(error)
+    design = f"{config.predict}-{config.space}-{config.dynamics}"
+    missing = (
+        (
+            design == "rewards-pixel-stochastic",
+            f"{design} does not exist yet; there is rewards-pixel-deterministic",
+        ),
+        (config.reward_from == "image", "reward_from image does not exist yet; there is state"),
+        (
+            config.reward_gradient == "separate",
+            "reward_gradient separate does not exist yet; there is shared",
+        ),
+    )
+    return next((words for applies, words in missing if applies), "")
+
+
+def contradiction(config: RunConfig) -> str:
+    """What makes no sense in a configuration whose fields are right one by one, or the empty string."""
+    if config.agent != "model" or config.model.name != "auto":
+        return ""
+    if config.predict == "rewards":
+        if config.reward_from == "image":
+            return "reward_from image needs a design that predicts images (predict: images)"
+        if config.reward_gradient == "stopped":
+            return "reward_gradient stopped leaves a design that predicts rewards only nothing to learn from"
+    if config.model.options:
+        given = ", ".join(config.model.options)
+        return f"model.options ({given}) are for models of your own, not for the built-in ones"
+    entry = MODELS.get((config.predict or "", config.space or ""))
+    if entry is not None and entry.path in FAMILIES:
+        try:
+            sizes_for(FAMILIES[entry.path], config.size or "paper", config.model.widths)
+        except ValueError as error:
+            return f"model.widths: {error}"
+    return ""

@@ -1,0 +1,160 @@
+"""Merges the layers of a cell and builds its configuration."""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Any
+
+from pydantic import ValidationError
+
+from harness.config import RunConfig
+from harness.config.run import AXES
+from harness.config.sections import EnvConfig
+from harness.errors import UserError
+from harness.supported import contradiction, not_built
+from studies.language.designs import canonical
+from studies.language.fields import find, split
+from studies.language.match import Condition
+from studies.language.names import CANONICAL
+from studies.language.study import Design, Study, plain_fields
+
+_NAME = re.compile(r"[a-z_]+(?:\.[a-z_]+)*")
+
+
+class ImpossibleError(ValueError):
+    """Fields that are right one by one make no run together. `fields`: the names in the message."""
+
+    @property
+    def fields(self) -> list[str]:
+        return [name for name in _NAME.findall(str(self)) if find(name) is not None]
+
+
+class NotBuiltError(ImpossibleError):
+    """The design is one of the design space, and its model does not exist yet."""
+
+
+class Builder:
+    """Builds the configurations of one study's cells.
+
+    Precedence: resources.default < resources.rules < base < design < cell < overrides.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self.designs = study.designs
+        self.base = exploded(plain_fields(study.base))
+        self.overrides = exploded(plain_fields(study.overrides))
+        self.resources = plain_fields(study.resources)
+        self.rules = [(Condition(rule.where), plain_fields(rule.fields)) for rule in study.rules]
+        self.under: dict[str | None, dict[str, Any]] = {None: self.base}
+
+    def merge(self, cell: dict[str, Any]) -> dict[str, Any]:
+        """Every field that somebody wrote for a cell, by dotted name, and `design`: its label."""
+        label = cell.get("design")
+        if label is not None and label not in self.under:
+            self.under[label] = self.base | exploded(plain_fields(self._design(label).fields))
+        merged = self.under[label] | exploded(cell) | self.overrides
+        if merged.get("agent", "model") != "model":
+            for axis in AXES:
+                merged.pop(axis, None)
+            merged["design"] = merged["agent"]
+        if self.rules or self.resources:
+            granted = dict(self.resources)
+            for condition, fields in self.rules:
+                if condition(merged):
+                    granted.update(fields)
+            merged = granted | merged
+        return merged
+
+    def _design(self, label: str) -> Design:
+        design = self.designs.get(label) or canonical(label)
+        assert design is not None, label
+        return design
+
+    def build(self, merged: dict[str, Any]) -> RunConfig:
+        """The configuration of a cell; see `build_config`."""
+        label = merged.get("design")
+        return build_config(merged, label if isinstance(label, str) else None)
+
+
+def build_config(merged: dict[str, Any], label: str | None) -> RunConfig:
+    """A configuration from checked fields.
+
+    Args:
+        merged: values by dotted name.
+        label: the name of the design, if it has one.
+
+    Raises:
+        ImpossibleError: the fields make no run together.
+        NotBuiltError: no model exists for the design yet.
+    """
+    tree: dict[str, Any] = {}
+    for name, value in merged.items():
+        parts = _split(name)
+        inner = tree
+        for part in parts[:-1]:
+            inner = inner.setdefault(part, {})
+        inner[parts[-1]] = value
+    agent = merged.get("agent", "model")
+    tree["design"] = label if agent == "model" else None
+    if "task" not in tree:
+        raise ImpossibleError("no task is given: add task to the grid")
+    try:
+        config = RunConfig.model_validate(tree)
+    except ValidationError as error:
+        raise ImpossibleError(_message(error)) from None
+    _check_label(config)
+    if contradiction(config):
+        raise ImpossibleError(contradiction(config))
+    if not_built(config):
+        raise NotBuiltError(not_built(config))
+    complaint = _task_complaint(config.task, config.env)
+    if complaint:
+        raise ImpossibleError(complaint)
+    return config
+
+
+def exploded(fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields with mappings written entry by entry, so that layers merge entry by entry."""
+    if not any(isinstance(value, dict) for value in fields.values()):
+        return fields
+    result: dict[str, Any] = {}
+    for name, value in fields.items():
+        spec = find(name)
+        if isinstance(value, dict) and spec is not None and spec.is_mapping:
+            result.update({f"{name}.{key}": entry for key, entry in value.items()})
+        else:
+            result[name] = value
+    return result
+
+
+def _check_label(config: RunConfig) -> None:
+    """A design of a known name is what its name says, whatever a cell or an override set."""
+    for axis, value in CANONICAL.get(config.design or "", {}).items():
+        if getattr(config, axis) != value:
+            have = f"{axis} is {getattr(config, axis)} in a design named {config.design}"
+            raise ImpossibleError(f"{have}: write a design of its own")
+
+
+@functools.lru_cache(maxsize=4096)
+def _task_complaint(task: str, env: EnvConfig) -> str:
+    """Why the environment's configuration does not fit the task, or the empty string."""
+    from harness.tasks.catalogue import find_task
+
+    try:
+        find_task(task, env)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+_split = functools.cache(split)
+
+
+def _message(error: ValidationError) -> str:
+    texts = []
+    for detail in error.errors():
+        place = ".".join(str(part) for part in detail["loc"])
+        text = detail["msg"].removeprefix("Value error, ")
+        texts.append(f"{place}: {text}" if place else text)
+    return "; ".join(texts)

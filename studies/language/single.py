@@ -1,0 +1,57 @@
+"""One run's configuration from a file of its own, for `wm train`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.config import RunConfig
+from harness.registry import suggest
+from studies.language.axes import is_mapping, read_fields
+from studies.language.build import ImpossibleError, build_config, exploded
+from studies.language.designs import canonical
+from studies.language.document import Node, parse_yaml, read_text
+from studies.language.names import CANONICAL
+from studies.language.overrides import read_overrides
+from studies.language.problems import Problems, StudyError
+from studies.language.study import Fields, plain_fields
+
+
+def load_config(path: Path | str, overrides: Sequence[str] = ()) -> RunConfig:
+    """Reads one run's configuration: the fields that `base` of a study takes, and `design`, one of the eight
+    known names (or any other label, if the axes are written).
+
+    Raises:
+        StudyError: with every problem of the file and the overrides.
+    """
+    problems = Problems()
+    given = read_overrides(overrides, problems)
+    root = parse_yaml(read_text(Path(path)), str(path), problems)
+    if root is None or not is_mapping(root, "", problems):
+        raise StudyError(problems.found)
+    assert isinstance(root.value, dict)
+    named = root.value.pop("design", None)
+    written = read_fields(root, "", problems)
+    label, known = _design(named, written, problems)
+    problems.raise_any()
+    fields = exploded(plain_fields(known)) | exploded(plain_fields(written)) | exploded(plain_fields(given))
+    try:
+        return build_config(fields, label)
+    except ImpossibleError as error:
+        place = next((written[name] for name in error.fields if name in written), None)
+        problems.add(place.mark if place else root.mark, place.path if place else "", str(error))
+    raise StudyError(problems.found)
+
+
+def _design(node: Node | None, written: Fields, problems: Problems) -> tuple[str | None, Fields]:
+    """The label of a design, and the axes that it means if it is one of the known names."""
+    if node is None or node.value is None:
+        return None, {}
+    if not isinstance(node.value, str):
+        problems.add(node.mark, "design", f"must be the name of a design, not {node.describe()}")
+        return None, {}
+    design = canonical(node.value)
+    if design is None and not {"predict", "space", "dynamics"} <= written.keys():
+        hint = suggest(node.value, CANONICAL) or f"; there are {', '.join(CANONICAL)}"
+        problems.add(node.mark, "design", f"unknown design {node.value[:80]!r}{hint}")
+    return node.value, design.fields if design else {}
