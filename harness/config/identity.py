@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import operator
 import re
 from typing import Any
 
@@ -14,16 +16,24 @@ from harness.registry import model_version, planner_version, task_version
 _UNUSED = object()
 
 
+@functools.cache
+def _semantic() -> list[tuple[str, operator.attrgetter[Any], Any]]:
+    """Every semantic field: its dotted name, its getter, its neutral value."""
+    fields = []
+    for name, field in walk(RunConfig):
+        if category_of(field) is Category.SEMANTIC:
+            assert isinstance(field.json_schema_extra, dict)
+            neutral = field.json_schema_extra.get("neutral", _UNUSED)
+            fields.append((name, operator.attrgetter(name), neutral))
+    return fields
+
+
 def semantic_fields(config: RunConfig) -> dict[str, Any]:
     """The semantic fields that differ from their neutral value and are used, by dotted name."""
     fields: dict[str, Any] = {}
-    for name, field in walk(RunConfig):
-        if category_of(field) is not Category.SEMANTIC or _is_unused(config, name):
-            continue
-        value = _get(config, name)
-        extra = field.json_schema_extra
-        assert isinstance(extra, dict)
-        if value != extra.get("neutral", _UNUSED):
+    for name, get, neutral in _semantic():
+        value = get(config)
+        if value != neutral and not _is_unused(config, name):
             fields[name] = value
     return fields
 
@@ -59,10 +69,3 @@ def _is_unused(config: RunConfig, name: str) -> bool:
     if config.agent == "oracle":
         return name.startswith(("model.", "train.", "exploration.")) or name in AXES
     return config.predict == "rewards" and name in {"image_fraction", "model.image_scale"}
-
-
-def _get(config: RunConfig, dotted: str) -> Any:
-    value: Any = config
-    for part in dotted.split("."):
-        value = getattr(value, part)
-    return value
