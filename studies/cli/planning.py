@@ -1,0 +1,227 @@
+"""`wm init`, `wm plan`, `wm list` and `wm schema`: before anything runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from studies.cli.options import PLAN, Json, Only, Overrides, Prefix, Runs, Study, console, plain_table, say
+
+if TYPE_CHECKING:
+    from studies.difference import Difference
+    from studies.plan import Plan
+    from studies.store import StoredRun
+
+_MANY = 12  # lines of a list that a person reads
+
+
+class Kind(StrEnum):
+    """What `wm list` lists."""
+
+    MODELS = "models"
+    PLANNERS = "planners"
+    TASKS = "tasks"
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the verbs to the command line."""
+    app.command(rich_help_panel=PLAN)(init)
+    app.command(rich_help_panel=PLAN)(plan)
+    app.command("list", rich_help_panel=PLAN)(list_)
+    app.command(rich_help_panel=PLAN)(schema)
+
+
+def init(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The study's name; writes NAME.yaml here.")],
+) -> None:
+    """Writes a commented study to start from."""
+    from studies.starter import write_starter
+
+    path = write_starter(name, Path())
+    say(f"wrote {path}; see what it runs with: wm plan {path}")
+
+
+def plan(
+    study: Study,
+    overrides: Overrides = None,
+    only: Only = None,
+    run_: Prefix = None,
+    runs: Runs = None,
+    diff: Annotated[bool, typer.Option("--diff", help="Compare with what is on disk.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Shows what a study runs, what was dropped and why, and what it costs. Starts nothing, writes nothing."""
+    from studies import cost, store
+    from studies.difference import compare
+    from studies.plan import read_plan
+
+    found = read_plan(study, store.runs_root(runs), overrides or [])
+    chosen = store.select(found.runs, only or [], run_ or [])
+    states = found.states()
+    price = cost.estimate(chosen, states)
+    difference = compare(found, states) if diff else None
+    if as_json:
+        _print_json(found, chosen, states, price, difference)
+        return
+    _show_matrix(found, chosen, states)
+    _show_dropped(found)
+    _show_cost(price)
+    if difference is not None:
+        _show_difference(difference)
+    for note in found.notes:
+        say(f"note: {note}")
+    _say_if_another_file(found)
+
+
+def list_(
+    kind: Annotated[Kind, typer.Argument(metavar="models|planners|tasks", help="What to list.")],
+    as_json: Json = False,
+) -> None:
+    """Lists the models, planners or tasks that a study can name."""
+    from studies import components
+
+    rows = {
+        Kind.MODELS: components.models,
+        Kind.PLANNERS: components.planners,
+        Kind.TASKS: components.tasks,
+    }[kind]()
+    if as_json:
+        print(json.dumps(rows, indent=1))
+        return
+    table = plain_table(*(name.replace("_", " ") for name in rows[0]))
+    for row in rows:
+        table.add_row(*(_word(value) for value in row.values()))
+    console().print(table)
+    say(
+        f"Your own: a class in an installed package, named package.module:Name where a study names a {kind[:-1]}."
+    )
+
+
+def schema(
+    check: Annotated[bool, typer.Option("--check", help="Fail unless the file is current.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Write the file (in a checkout).")] = False,
+) -> None:
+    """Prints the JSON Schema of study files, for editors."""
+    from harness.errors import UserError
+    from studies.schema import SCHEMA_FILE, schema_text
+
+    text = schema_text()
+    if write:
+        SCHEMA_FILE.write_text(text)
+        say(f"wrote {SCHEMA_FILE}")
+    elif check:
+        if not SCHEMA_FILE.exists() or SCHEMA_FILE.read_text() != text:
+            raise UserError(f"{SCHEMA_FILE} is not current: wm schema --write")
+        say(f"{SCHEMA_FILE} is current")
+    else:
+        sys.stdout.write(text)
+
+
+def _print_json(
+    found: Plan,
+    chosen: list[StoredRun],
+    states: dict[str, str],
+    price: dict[str, Any],
+    difference: Difference | None,
+) -> None:
+    from dataclasses import asdict
+
+    names = ("id", "design", "task", "seed")
+    rows = [
+        {name: getattr(run, name) for name in names} | {"state": states[run.hex], "config": run.config}
+        for run in chosen
+    ]
+    dropped = [{"cell": cell.cell, "reason": cell.reason} for cell in found.dropped]
+    content: dict[str, Any] = {"study": found.name, "runs": rows, "dropped": dropped, "cost": price}
+    if difference is not None:
+        content["diff"] = asdict(difference)
+    json.dump(content, sys.stdout)
+    print()
+    for note in found.notes:
+        say(f"note: {note}")
+
+
+def _show_matrix(found: Plan, chosen: list[StoredRun], states: dict[str, str]) -> None:
+    """Designs down, tasks across: how many runs, and how many of them are done."""
+    from rich.text import Text
+
+    cells: dict[tuple[str, str], list[StoredRun]] = {}
+    for run in chosen:
+        cells.setdefault((run.design, run.task), []).append(run)
+    tasks = list(dict.fromkeys(task for _, task in cells))
+    seeds = {run.seed for run in chosen}
+    print(f"{found.name}: {_count(len(chosen), 'run')}, {_count(len(seeds), 'seed')}\n")
+    table = plain_table("runs", *tasks)
+    for design in dict.fromkeys(design for design, _ in cells):
+        row = [cells.get((design, task), []) for task in tasks]
+        table.add_row(Text(design), *(_cell(members, states) for members in row))
+    console().print(table)
+
+
+def _cell(members: list[StoredRun], states: dict[str, str]) -> str:
+    done = sum(states[run.hex] in {"done", "diverged"} for run in members)
+    return f"{len(members)}" + (f" ({done} done)" if done else "") if members else "-"
+
+
+def _show_dropped(found: Plan) -> None:
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for dropped in found.dropped:
+        groups.setdefault(dropped.reason, []).append(dropped.cell)
+    for reason, cells in groups.items():
+        print(f"\ndropped {_count(len(cells), 'cell')}: {reason}")
+        varied = {name: list(dict.fromkeys(str(cell.get(name)) for cell in cells)) for name in cells[0]}
+        for name, values in varied.items():
+            print(f"  {name}: {', '.join(values[:_MANY])}" + (", ..." if len(values) > _MANY else ""))
+
+
+def _show_cost(price: dict[str, Any]) -> None:
+    basis = price["basis"]
+    print(f"\n{_count(price['left'], 'run')} of {price['runs']} to do")
+    print(f"  {price['hours']:,.1f} hours one after another ({basis['hours']})")
+    if price["gpu_hours"]:
+        print(f"  {price['gpu_hours']:,.1f} GPU-hours")
+    print(f"  {price['disk_gb']:,.2f} GB kept ({basis['disk_gb']})")
+    print(f"  {price['disk_running_gb']:,.2f} GB more for each run in progress ({basis['disk_running_gb']})")
+    print(f"  {price['files']:,} files ({basis['files']})")
+
+
+def _show_difference(difference: Difference) -> None:
+    print("\ncompared with what is on disk")
+    counts = ("new", "done", "open", "stale", "orphaned", "renamed")
+    print("  " + ", ".join(f"{len(getattr(difference, name))} {name}" for name in counts))
+    for old, new in difference.stale[:_MANY]:
+        print(f"  stale: {old}, now {new}")
+    for name in difference.orphaned[:_MANY]:
+        print(f"  orphaned: {name}")
+    for old, new in difference.renamed[:_MANY]:
+        print(f"  renamed: {old}, now {new}")
+    for change, count in difference.changed.most_common(_MANY):
+        print(f"  changed: {change} ({_count(count, 'run')})")
+    for change, count in difference.unused.most_common(_MANY):
+        print(f"  changed, same id: {change} ({_count(count, 'run')})")
+
+
+def _say_if_another_file(found: Plan) -> None:
+    from harness.errors import UserError
+    from studies.freeze import refuse_other_file
+
+    try:
+        if found.study is not None:
+            refuse_other_file(found)
+    except UserError as error:
+        say(f"note: {error}")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "-" if value is None else str(value)

@@ -1,0 +1,134 @@
+"""What a plan changes in a study that is on disk: new, renamed, stale and orphaned runs, and which keys differ."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.config import RunConfig
+from harness.config.fields import Category, category_of, walk
+from harness.errors import UserError
+from studies.plan import Plan
+from studies.store import StoredRun
+
+_FINISHED = {"done", "diverged"}
+
+
+@dataclass
+class Difference:
+    """A plan compared with the frozen plan and the run directories.
+
+    Attributes:
+        new: ids of runs that are not on disk and were not planned before.
+        done: ids of runs with a result.
+        open: ids of runs that were planned before and have no result yet.
+        stale: (id on disk or planned before, the id that takes its place): the same design, task and seed, but
+            another configuration.
+        orphaned: ids on disk or planned before that the plan no longer has.
+        renamed: (id before, id now) of equal runs.
+        changed: which keys differ, as ``train.episodes: 10 -> 20``, with the number of runs.
+        unused: the same for keys that are not part of the id: the runs stay as they are.
+    """
+
+    new: list[str] = field(default_factory=list)
+    done: list[str] = field(default_factory=list)
+    open: list[str] = field(default_factory=list)
+    stale: list[tuple[str, str]] = field(default_factory=list)
+    orphaned: list[str] = field(default_factory=list)
+    renamed: list[tuple[str, str]] = field(default_factory=list)
+    changed: Counter[str] = field(default_factory=Counter)
+    unused: Counter[str] = field(default_factory=Counter)
+
+
+def compare(plan: Plan, states: dict[str, str]) -> Difference:
+    """Compares a plan with what is on disk.
+
+    Args:
+        plan: of the study as its file is now.
+        states: of its runs, by hex (`Plan.states`).
+    """
+    result = Difference()
+    before = _before(plan)
+    now = {run.hex: run for run in plan.runs}
+    for run in plan.runs:
+        old = before.get(run.hex)
+        if old is not None and old.id != run.id:
+            result.renamed.append((old.id, run.id))
+        if old is not None and old.config:
+            result.unused.update(_changes(old.config, run.config, semantic=False))
+        finished = states[run.hex] in _FINISHED
+        (result.done if finished else result.new if old is None else result.open).append(run.id)
+    fresh = {_cell(run): run for run in plan.runs if run.hex not in before}
+    for digits, old in before.items():
+        if digits in now:
+            continue
+        successor = fresh.get(_cell(old))
+        if successor is None:
+            result.orphaned.append(old.id)
+        else:
+            result.stale.append((old.id, successor.id))
+            changes = list(_changes(old.config, successor.config, semantic=True))
+            result.changed.update(changes or ["the version of a component"])
+    return result
+
+
+def _before(plan: Plan) -> dict[str, StoredRun]:
+    """The runs planned before, and those on disk that no plan has, by hex."""
+    before = {}
+    if plan.home.plan_file.exists():
+        before = {run.hex: run for run in plan.home.planned}
+    for digits, path in plan.home.on_disk.items():
+        if digits not in before:
+            before[digits] = _stored(path.name, digits, plan)
+        elif before[digits].id != path.name and before[digits].reused_from is None:
+            old = before[digits]
+            before[digits] = StoredRun(path.name, digits, old.design, old.task, old.seed, old.config, path)
+    return before
+
+
+def _stored(name: str, digits: str, plan: Plan) -> StoredRun:
+    """A run of which only the directory is left."""
+    from harness.rundir import RunDir
+
+    path = plan.home.runs / name
+    try:
+        config = RunDir(path).read_config()
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        KeyError,
+        UserError,
+    ):  # not a run, or one of another version of wm
+        return StoredRun(name, digits, "", "", -1, {}, path)
+    return StoredRun(
+        name, digits, config.label, config.task, config.seed, config.model_dump(mode="json"), path
+    )
+
+
+def _cell(run: StoredRun) -> tuple[str, str, int]:
+    return run.design, run.task, run.seed
+
+
+def _changes(old: dict[str, Any], new: dict[str, Any], *, semantic: bool) -> Iterator[str]:
+    """The keys of one sort in which two configurations differ."""
+    if old == new:
+        return
+    for name, info in walk(RunConfig):
+        if (category_of(info) is Category.SEMANTIC) is semantic and name != "design":
+            was, is_now = _get(old, name), _get(new, name)
+            if was != is_now:
+                yield f"{name}: {_shown(was)} -> {_shown(is_now)}"
+
+
+def _get(config: dict[str, Any], name: str) -> Any:
+    value: Any = config
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def _shown(value: Any) -> str:
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,145 @@
+"""Freezing: what was dispatched is written into the study's directory, and earlier versions are kept.
+
+RUNS/<study>/study.yaml         the file as dispatched, its overrides included
+RUNS/<study>/plan.jsonl         one line per run
+RUNS/<study>/history/           N-study.yaml, N-plan.jsonl: earlier versions; versions.jsonl: when and from where
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness.errors import UserError
+from harness.rundir import read_jsonl, write_atomically
+from studies.language import Study, StudyError, parse_study
+from studies.language.study import plain_fields
+from studies.plan import Plan, plan_line, read_plan
+from studies.store import StudyDir
+
+_VERSIONS = "versions.jsonl"
+
+
+def prepare(study: str, overrides: Sequence[str], root: Path, *, adopt: bool = False) -> StudyDir:
+    """The study's directory with its plan frozen, ready to be dispatched.
+
+    A name under RUNS is taken as it was frozen. A file is planned and frozen; if it changed since, the earlier
+    version moves to the history.
+
+    Raises:
+        UserError: see `read_plan` and `freeze`.
+    """
+    plan = read_plan(study, root, overrides)
+    if plan.study is not None:
+        freeze(plan, adopt=adopt)
+    return StudyDir(plan.home.path)
+
+
+def freeze(plan: Plan, *, adopt: bool = False) -> None:
+    """Writes study.yaml and plan.jsonl; does nothing if they are there and equal.
+
+    Raises:
+        UserError: the study of this name came from another file, and `adopt` is not set.
+    """
+    assert plan.study is not None, "a plan that was read from disk is frozen already"
+    home = plan.home
+    text = dispatched_text(plan.study)
+    lines = "".join(json.dumps(plan_line(run), separators=(",", ":")) + "\n" for run in plan.runs)
+    before = _read(home.study_file), _read(home.plan_file)
+    if before == (text, lines):
+        return
+    if not adopt:
+        refuse_other_file(plan)
+    try:
+        home.history.mkdir(parents=True, exist_ok=True)
+        home.runs.mkdir(exist_ok=True)
+        _keep(home, before)
+        write_atomically(home.plan_file, lines)
+        write_atomically(home.study_file, text)
+        with (home.history / _VERSIONS).open("a") as file:
+            file.write(json.dumps(_version(plan.study, len(plan.runs))) + "\n")
+    except OSError as error:
+        raise UserError(f"{home.path} cannot be written: {error.strerror or error}") from error
+
+
+def refuse_other_file(plan: Plan) -> None:
+    """Refuses a file that is not the one from which the study of its name was dispatched.
+
+    The same file, edited, is the same study; so is a copy with the same text.
+
+    Raises:
+        UserError: with both files.
+    """
+    assert plan.study is not None
+    old = dispatched_from(plan.home)
+    path = str(Path(plan.study.source).absolute())
+    if old is None or old == path or _read(plan.home.study_file) == dispatched_text(plan.study):
+        return
+    raise UserError(
+        f"{plan.study.source}: the study {plan.name} under {plan.home.root} was dispatched from another file, {old}. "
+        f"Choose another name, or take the study over with --adopt"
+    )
+
+
+def dispatched_from(home: StudyDir) -> str | None:
+    """The file from which a study was last dispatched, or None if it never was."""
+    versions = list(read_jsonl(home.history / _VERSIONS))
+    return str(versions[-1]["source"]) if versions else None
+
+
+def dispatched_text(study: Study) -> str:
+    """The study file with the command line's overrides written into it."""
+    if not study.given:
+        return study.text
+    fields = plain_fields(study.overrides)
+    block = f"overrides: {json.dumps(fields)}"
+    head = f"# Dispatched with: {' '.join(study.given)}\n"
+    appended = f"{head}{study.text.rstrip()}\n\n{block}\n"
+    if _means(appended, study, fields):
+        return appended
+    data = _plain(study.text) | {"overrides": fields}
+    return head + yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+
+
+def _means(text: str, study: Study, fields: dict[str, Any]) -> bool:
+    """Whether a text is a study with these overrides."""
+    try:
+        return plain_fields(parse_study(text, study.source).overrides) == fields
+    except StudyError:
+        return False
+
+
+def _plain(text: str) -> dict[str, Any]:
+    from studies.language.document import parse_yaml
+    from studies.language.problems import Problems
+
+    node = parse_yaml(text, "", Problems())
+    assert node is not None
+    found: dict[str, Any] = node.plain()
+    return found
+
+
+def _keep(home: StudyDir, before: tuple[str | None, str | None]) -> None:
+    """Copies what is about to be replaced into the history."""
+    taken = [int(path.name.partition("-")[0]) for path in home.history.glob("[0-9]*-*")]
+    number = max(taken, default=0) + 1
+    for file, text in zip((home.study_file, home.plan_file), before, strict=True):
+        if text is not None:
+            write_atomically(home.history / f"{number:04d}-{file.name}", text)
+
+
+def _version(study: Study, runs: int) -> dict[str, Any]:
+    source = str(Path(study.source).absolute())
+    return {"time": time.time(), "source": source, "overrides": list(study.given), "runs": runs}
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text()
+    except (FileNotFoundError, NotADirectoryError):
+        return None

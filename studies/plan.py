@@ -1,0 +1,175 @@
+"""The plan of a study: its runs with their ids, what was dropped and why, and where each run is or will be."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.config import RunConfig, run_id
+from harness.errors import UserError
+from harness.registry import suggest
+from harness.rundir import RunDir
+from studies.language import Cell, Dropped, Problem, Study, StudyError, expand, load_study
+from studies.store import StoredRun, StudyDir, open_study
+
+HEX = 12
+"""Digits of the hash at the end of a run's id."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study comes to.
+
+    Attributes:
+        home: its directory, which need not exist.
+        runs: in the order of the file, each id once; `config` is JSON data.
+        dropped: cells without a run.
+        notes: what a person should know: merged cells, conditions that meet nothing.
+        study: the file as read; None for a plan that was read from disk.
+    """
+
+    home: StudyDir
+    runs: list[StoredRun]
+    dropped: list[Dropped] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    study: Study | None = None
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return self.home.name
+
+    def states(self) -> dict[str, str]:
+        """The state of every run by hex, as `wm status` names it; only directories that exist are read."""
+        return run_states(self.runs)
+
+
+def read_plan(study: str, root: Path, overrides: Sequence[str] = ()) -> Plan:
+    """The plan of a study file, or the frozen plan of a study under RUNS.
+
+    Args:
+        study: a path, or a name under RUNS.
+        root: RUNS.
+        overrides: ``field=value`` texts; only a file can be overridden.
+
+    Raises:
+        StudyError: the file is wrong.
+        UserError: there is no such study, or its plan is frozen and overrides are given.
+    """
+    path = Path(study)
+    if path.is_file() or path.suffix in {".yaml", ".yml"}:
+        return build_plan(load_study(path, overrides), root)
+    home = _frozen(study, root)
+    if overrides:
+        raise UserError(
+            f"{home.name} is planned already: overrides would make it another study. "
+            f"Give the study's file together with {' '.join(overrides)}"
+        )
+    return Plan(home, home.planned)
+
+
+def _frozen(name: str, root: Path) -> StudyDir:
+    try:
+        return open_study(name, root)
+    except UserError as error:
+        file = next((path for path in (Path(f"{name}.yaml"), Path(f"{name}.yml")) if path.is_file()), None)
+        raise UserError(f"{error}; for the file give {file}" if file else str(error)) from None
+
+
+def build_plan(study: Study, root: Path) -> Plan:
+    """The plan of a study that was read from a file.
+
+    Raises:
+        StudyError: something in the file works in no cell, or a study to reuse does not exist.
+    """
+    home = StudyDir(root / study.name)
+    expansion = expand(study)
+    reusable = _reusable(study, root)
+    here = home.on_disk
+    runs: dict[str, StoredRun] = {}
+    merged: Counter[tuple[str, str]] = Counter()
+    for cell in expansion.cells:
+        run = _planned(cell, home, here, reusable)
+        first = runs.setdefault(run.hex, run)
+        if first is not run:
+            merged[first.design, run.design] += 1
+    notes = [
+        f"{count} cell{'s' * (count != 1)} of {second} merged into the equal runs of {first}"
+        if first != second
+        else f"{count} cell{'s' * (count != 1)} of {first} merged into equal runs of it"
+        for (first, second), count in merged.items()
+    ]
+    return Plan(home, list(runs.values()), expansion.dropped, [*expansion.notes, *notes], study)
+
+
+def run_states(runs: Sequence[StoredRun]) -> dict[str, str]:
+    """The states of runs by hex. One listing per study's folder, then one look per directory that exists."""
+    from studies.status import observe
+
+    now = time.time()
+    present: dict[Path, set[str]] = {}
+    states = {}
+    for run in runs:
+        folder = run.path.parent
+        if folder not in present:
+            present[folder] = {path.name for path in StudyDir(folder.parent).on_disk.values()}
+        exists = run.path.name in present[folder]
+        states[run.hex] = str(observe(run.path, now)[0]) if exists else "pending"
+    return states
+
+
+def plan_line(run: StoredRun) -> dict[str, Any]:
+    """A run's line of plan.jsonl."""
+    line = {name: getattr(run, name) for name in ("id", "hex", "design", "task", "seed", "config")}
+    return line | {"reused_from": run.reused_from} if run.reused_from else line
+
+
+def _planned(
+    cell: Cell, home: StudyDir, here: dict[str, Path], reusable: dict[str, tuple[str, Path]]
+) -> StoredRun:
+    config: RunConfig = cell.config
+    identity = run_id(config)
+    digits = identity[-HEX:]
+    source = None
+    path = here.get(digits, home.runs / identity)
+    if digits not in here and digits in reusable:
+        source, path = reusable[digits]
+    data = config.model_dump(mode="json")
+    return StoredRun(identity, digits, config.label, config.task, config.seed, data, path, source)
+
+
+def _reusable(study: Study, root: Path) -> dict[str, tuple[str, Path]]:
+    """The finished runs of the studies to reuse, by hex; the first study that has one gives it.
+
+    Raises:
+        StudyError: such a study does not exist.
+    """
+    found: dict[str, tuple[str, Path]] = {}
+    problems = []
+    for wanted in study.reuse:
+        other = StudyDir(root / wanted.value)
+        if wanted.value == study.name:
+            problems.append(Problem(wanted.mark, wanted.path, "a study does not reuse itself"))
+        elif not other.runs.is_dir():
+            known = [path.parent.name for path in sorted(root.glob("*/runs"))]
+            message = f"no study {wanted.value} under {root}{suggest(wanted.value, known)}"
+            problems.append(Problem(wanted.mark, wanted.path, message))
+        else:
+            for digits, path in other.on_disk.items():
+                if digits not in found and _is_finished(path):
+                    found[digits] = (wanted.value, path)
+    if problems:
+        raise StudyError(problems)
+    return found
+
+
+def _is_finished(path: Path) -> bool:
+    try:
+        state = RunDir(path).read_state()
+    except (OSError, ValueError, TypeError):
+        return False
+    return state is not None and state.state in {"done", "diverged"}
