@@ -8,8 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-
-from harness.config import RunConfig
+from typing import Any
 
 WORKER_GB = 2.0
 """Memory that a worker of a small study takes: torch, a simulator, a replay that is memory-mapped."""
@@ -33,21 +32,21 @@ class Division:
         return variables
 
 
-def divide(configs: Iterable[RunConfig], workers: int | None = None) -> Division:
+def divide(configs: Iterable[dict[str, Any]], workers: int | None = None) -> Division:
     """Divides this machine between workers, the same way every time.
 
     The threads of a run do not depend on how many runs are left: a continued run gets the threads it had.
 
     Args:
-        configs: the runs of the study.
+        configs: the configurations of the study's runs, as its plan holds them.
         workers: how many at once; None: one per core (or per share of a GPU), as far as memory goes.
     """
     runs_per_gpu = 1
     use_gpu = False
     for config in configs:
-        if config.agent == "model" and config.runtime.device != "cpu":
+        if config["agent"] == "model" and config["runtime"]["device"] != "cpu":
             use_gpu = True
-            runs_per_gpu = max(runs_per_gpu, config.resources.runs_per_gpu)
+            runs_per_gpu = max(runs_per_gpu, config["resources"]["runs_per_gpu"])
     found = gpus() if use_gpu else ()
     if workers is None:
         workers = len(found) * runs_per_gpu or max(1, min(cores(), int(memory_gb() / WORKER_GB)))

@@ -17,8 +17,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
+from harness.config import RunConfig
 from harness.rundir import RunDir
 from studies import packages
 from studies.machine import Division
@@ -31,10 +32,16 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(frozen=True)
 class Job:
-    """A run to execute, whose directory holds run.yaml; `threads` is what it asks for, if anything."""
+    """A run to execute; its directory is made from `config` when its turn comes, unless it holds run.yaml."""
 
     run: RunDir
-    threads: int | None = None
+    config: dict[str, Any] | None = None
+
+    @property
+    def threads(self) -> int | None:
+        """What the configuration asks for, if anything."""
+        threads: int | None = self.config["runtime"]["threads"] if self.config else None
+        return threads
 
 
 @dataclass
@@ -134,11 +141,23 @@ class Pool:
     def _start_waiting(self) -> None:
         while self._waiting and len(self._running) < self._division.workers and not self._stopping:
             slot = min(set(range(self._division.workers)) - {worker.slot for worker in self._running})
-            worker = self._start(self._waiting.popleft(), slot)
+            try:
+                worker = self._start(self._waiting[0], slot)
+            except OSError as error:
+                self._stop_because(f"cannot start {self._waiting[0].run.id}: {error}")
+                return
+            self._waiting.popleft()
             self._running.append(worker)
             self._observer.started(worker)
 
+    def _stop_because(self, reason: str) -> None:
+        if not self._stopping:
+            self._report.stopped_because = reason
+            self._observer.say(f"no further run is started: {reason}")
+
     def _start(self, job: Job, slot: int) -> Worker:
+        if job.config is not None and not job.run.config_file.exists():
+            RunDir.create(job.run.path, RunConfig.model_validate(job.config))
         command = [sys.executable, "-P", "-m", "studies.worker", str(job.run.path)]
         command += [
             "--datasets",
@@ -166,9 +185,8 @@ class Pool:
             worker.said.close()
             self._report.outcomes.append(outcome)
             self._observer.ended(outcome)
-            if outcome.condition.kind == "disk" and not self._stopping:
-                self._report.stopped_because = f"the disk is full: {outcome.condition.note}"
-                self._observer.say("no further run is started: the disk is full")
+            if outcome.condition.kind == "disk":
+                self._stop_because(f"cannot write to the disk ({outcome.condition.note})")
 
     def _outcome(self, worker: Worker) -> Outcome:
         run, status = worker.job.run, worker.process.returncode

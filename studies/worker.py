@@ -121,12 +121,17 @@ def _watch(parent: int, stop: Stop, log: int) -> None:
     while True:
         if parent and os.getppid() != parent:
             stop.request()
-        size = os.fstat(log).st_size
-        if size > LOG_BYTES:
-            tail = os.pread(log, LOG_BYTES // 2, size - LOG_BYTES // 2)
-            os.ftruncate(log, 0)
-            os.write(log, b"[older lines dropped]\n" + tail.partition(b"\n")[2])
+        shorten(log)
         time.sleep(_POLL_SECONDS)
+
+
+def shorten(log: int) -> None:
+    """Drops the older half of a log, an open file that is appended to, once it is larger than `LOG_BYTES`."""
+    size = os.fstat(log).st_size
+    if size > LOG_BYTES:
+        tail = os.pread(log, LOG_BYTES // 2, size - LOG_BYTES // 2)
+        os.ftruncate(log, 0)
+        os.write(log, b"[older lines dropped]\n" + tail.partition(b"\n")[2])
 
 
 if __name__ == "__main__":

@@ -90,7 +90,7 @@ def test_a_killed_worker_is_lost_and_continues(tmp_path):
 def test_a_full_disk_starts_no_further_run(tmp_path):
     runs = [fakes.make(tmp_path, "full"), fakes.make(tmp_path, "quick")]
     report = pool(runs, tmp_path, workers=1)[0].run()
-    assert "disk is full" in report.stopped_because
+    assert "disk" in report.stopped_because
     assert [run.id for run in report.unstarted] == [runs[1].id]
     assert [state_of(run) for run in runs] == ["failed:disk", "pending"]
 
@@ -127,7 +127,7 @@ def test_two_signals_kill(tmp_path):
     run = fakes.make(tmp_path, "slow")
 
     def interrupt_twice(running):
-        if len(fakes.counted(run)) == 3:
+        if len(fakes.counted(run)) >= 3:
             os.kill(running[0].process.pid, signal.SIGSTOP)  # a worker that does not listen
             os.kill(os.getpid(), signal.SIGINT)
             threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()

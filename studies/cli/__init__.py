@@ -1,0 +1,79 @@
+"""The command line `wm`: one module per group of verbs. Nothing heavy is imported before a verb needs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from harness.errors import RunError, UserError
+from studies import packages
+from studies.cli import inspecting, planning, results, running, status, upkeep
+
+_HELP = """Studies of visual world models: a YAML grid of designs, tasks and seeds becomes runs and figures.
+
+    wm init mine          a commented study to start from: mine.yaml
+    wm plan mine.yaml     what it would run, and what that costs
+    wm run mine.yaml      runs it here; call it again to continue
+    wm report mine        figures, tables and an HTML report
+"""
+
+app = typer.Typer(
+    name="wm",
+    help=_HELP,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print(version("world-models-study"))
+        except PackageNotFoundError:
+            print(f"not installed; from {packages.code_root()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """Options before the verb."""
+    del version
+
+
+for module in (planning, running, status, inspecting, results, upkeep):
+    module.register(app)
+
+
+def main() -> None:
+    """The console script: runs a verb and exits with 0 (all well), 1 (some run failed) or 2 (wrong request)."""
+    try:
+        packages.verify()
+        app(prog_name="wm")
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    except RunError as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception:
+        print(
+            "a bug in wm; the traceback says where, `wm doctor` checks the installation",
+            file=sys.stderr,
+        )
+        raise

@@ -1,0 +1,169 @@
+"""`wm show` and `wm logs`: one run."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from studies.cli.options import LOOK, Runs, console, plain_table
+
+if TYPE_CHECKING:
+    from harness.rundir import RunDir
+
+_FOLLOW_SECONDS = 0.5
+_PATHS = ("log", "metrics", "checkpoint", "forecasts", "evaluation", "summary")
+
+RunArgument = Annotated[
+    str, typer.Argument(metavar="RUN", help="The start of a run's id or hex, or its directory.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the verbs to the command line."""
+    app.command(rich_help_panel=LOOK)(show)
+    app.command(rich_help_panel=LOOK)(logs)
+
+
+def show(
+    run: RunArgument,
+    run2: Annotated[
+        str | None, typer.Argument(metavar="[RUN2]", help="Show the difference to this one.")
+    ] = None,
+    runs: Runs = None,
+) -> None:
+    """Shows a run: state, attempts, paths, error, configuration; or how two runs differ."""
+    from harness.rundir import RunDir
+    from studies import store
+
+    root = store.runs_root(runs)
+    one = RunDir(store.find_run(run, root))
+    if run2 is None:
+        _show(one)
+    else:
+        _show_difference(one, RunDir(store.find_run(run2, root)))
+
+
+def _show(run: RunDir) -> None:
+    import yaml
+    from rich.text import Text
+
+    from harness import claim
+    from studies.status import observe
+
+    condition, state = observe(run.path, time.time())
+    out = console()
+    out.print(Text(run.id, style="bold"), Text(str(condition)))
+    if condition.note:
+        out.print(Text(condition.note))
+    if condition.name == "running" and (owner := claim.current(run.path)):
+        out.print(Text(f"owned by {owner}"))
+    if state is not None:
+        score = f", last return {state.last_return:.2f}" if state.last_return is not None else ""
+        where = f"iteration {state.iteration} of {state.iterations}, {state.env_steps} steps"
+        out.print(f"{state.phase}, {where}{score}")
+    if attempts := run.read_attempts():
+        out.print(_attempts(attempts))
+    if state is not None and state.error is not None and state.error.traceback:
+        out.print(Text(state.error.traceback.rstrip(), style="red"))
+    print(f"\ndirectory: {run.path}")
+    for name in _PATHS:
+        path: Path = getattr(run, name)
+        if path.exists():
+            print(f"  {path.name}")
+    print("\n" + yaml.safe_dump(_trim(run.read_config().model_dump(mode="json")), sort_keys=False).rstrip())
+
+
+def _attempts(records: list[dict[str, Any]]) -> Any:
+    """A row per attempt."""
+    table = plain_table("attempt", "began", "lasted", "ending", "host", "device", "threads", "code")
+    ends = {record["attempt"]: record for record in records if record["event"] == "end"}
+    for start in records:
+        if start["event"] != "start":
+            continue
+        end = ends.get(start["attempt"])
+        lasted = f"{end['time'] - start['time']:.0f} s" if end else ""
+        began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(start["time"]))
+        more = (str(start.get(name, "")) for name in ("host", "device", "threads"))
+        code = str(start.get("code", ""))[:12]
+        table.add_row(
+            str(start["attempt"]), began, lasted, end["ending"] if end else "none recorded", *more, code
+        )
+    return table
+
+
+def _show_difference(one: RunDir, two: RunDir) -> None:
+    """A row per field whose values differ."""
+    from rich.markup import escape
+
+    left, right = (_flat(run.read_config().model_dump(mode="json")) for run in (one, two))
+    table = plain_table("field", escape(one.id), escape(two.id))
+    differing = [name for name in left | right if left.get(name) != right.get(name)]
+    for name in differing:
+        table.add_row(name, escape(str(left.get(name))), escape(str(right.get(name))))
+    if differing:
+        console().print(table)
+    else:
+        print(f"{one.id} and {two.id} have the same configuration")
+
+
+def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A tree by dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        flat |= (
+            _flat(value, f"{prefix}{name}.") if isinstance(value, dict) and value else {prefix + name: value}
+        )
+    return flat
+
+
+def _trim(config: dict[str, Any]) -> dict[str, Any]:
+    """Without the fields that are null or empty."""
+    trimmed = {name: _trim(value) if isinstance(value, dict) else value for name, value in config.items()}
+    return {name: value for name, value in trimmed.items() if value not in (None, {}, [])}
+
+
+def logs(
+    run: RunArgument,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep on printing what is added.")] = False,
+    lines: Annotated[
+        int | None, typer.Option("--lines", "-n", min=1, metavar="N", help="Only the last N.")
+    ] = None,
+    runs: Runs = None,
+) -> None:
+    """Prints the log of a run, all attempts."""
+    from harness.errors import UserError
+    from studies import store
+
+    log = store.find_run(run, store.runs_root(runs)) / "log.txt"
+    if not log.exists() and not follow:
+        raise UserError(f"{log}: no attempt has written a log yet")
+    offset = 0
+    if log.exists():
+        with log.open(errors="replace") as file:
+            for line in deque(file, maxlen=lines) if lines else file:
+                sys.stdout.write(line)
+            offset = file.tell()
+    if follow:
+        _follow(log, offset)
+
+
+def _follow(log: Path, offset: int) -> None:
+    """Prints what is added until interrupted; a log that was cut is read from its new start."""
+    while True:
+        sys.stdout.flush()
+        size = log.stat().st_size if log.exists() else 0
+        if size < offset:
+            offset = 0
+        if size > offset:
+            with log.open("rb") as file:
+                file.seek(offset)
+                added = file.read()
+            offset += len(added)
+            sys.stdout.write(added.decode(errors="replace"))
+        else:
+            time.sleep(_FOLLOW_SECONDS)

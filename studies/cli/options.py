@@ -1,0 +1,61 @@
+"""Options that several verbs share, and how the command line writes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+PLAN, RUN, LOOK, RESULTS, UPKEEP = "Plan", "Run", "Look", "Results", "Upkeep"
+"""The panels of `wm --help`."""
+
+Runs = Annotated[
+    Path | None,
+    typer.Option(
+        "--runs", metavar="DIR", help="The directory of all studies [default: $WM_RUNS, else ./runs]."
+    ),
+]
+Study = Annotated[
+    str, typer.Argument(metavar="STUDY", help="A study file, or the name of a study under RUNS.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[K=V]", help="Fields to override, such as train.episodes=20."),
+]
+Only = Annotated[
+    list[str] | None,
+    typer.Option("--only", metavar="FIELD=GLOB", help="Only runs with this value; may be repeated."),
+]
+Prefix = Annotated[
+    list[str] | None,
+    typer.Option("--run", metavar="PREFIX", help="Only runs whose id or hex starts so; may be repeated."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
+
+
+def console() -> Console:
+    """For standard output; wide where it is not a terminal, so that nothing is cut."""
+    from rich.console import Console
+
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+
+
+def say(text: str) -> None:
+    """A diagnostic, on standard error."""
+    print(text, file=sys.stderr)
+
+
+def plain_table(*columns: str) -> Table:
+    """An empty table in the style of this command line; the first column keeps its whole text."""
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for index, name in enumerate(columns):
+        table.add_column(name, no_wrap=index == 0, overflow="fold")
+    return table

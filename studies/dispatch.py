@@ -1,0 +1,128 @@
+"""Runs a study's plan on this machine: what is left to do, what is checked first, and the pool."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import RunError, UserError
+from harness.rundir import RunDir
+from studies import machine
+from studies.cost import estimate
+from studies.pool import Job, Pool, Report
+from studies.progress import Progress
+from studies.status import CONTINUED, FINISHED, NAMES, Condition, observe
+from studies.store import StoredRun
+from studies.worker import EXECUTE
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A run of the plan and the state it is in."""
+
+    run: StoredRun
+    condition: Condition
+
+
+def survey(runs: Sequence[StoredRun]) -> list[Seen]:
+    """The states of runs as they are now."""
+    now = time.time()
+    return [Seen(run, observe(run.path, now)[0]) for run in runs]
+
+
+def to_do(seen: Sequence[Seen]) -> list[StoredRun]:
+    """The runs to start or continue, seed by seed, so that an early look compares all designs.
+
+    A run that is reused from another study is that study's to run.
+    """
+    runs = [one.run for one in seen if one.condition.name in CONTINUED and not one.run.reused_from]
+    return sorted(runs, key=lambda run: run.seed)
+
+
+def check_rendering(runs: Sequence[StoredRun]) -> None:
+    """Finds a backend that draws, if a task needs one; workers inherit it.
+
+    Raises:
+        UserError: none does; with the remedy.
+    """
+    if not any(run.task.startswith("dmc/") for run in runs):
+        return
+    from harness.tasks.rendering import select_backend
+
+    try:
+        select_backend()
+    except RunError as error:
+        raise UserError(str(error)) from error
+
+
+def check_disk(root: Path, runs: Sequence[StoredRun], workers: int | None) -> None:
+    """Compares what the runs need while they run with the free space.
+
+    Raises:
+        UserError: not even the runs that run at once fit.
+    """
+    if not runs:
+        return
+    needed = estimate(runs, dict.fromkeys((run.hex for run in runs), "pending"))
+    division = machine.divide((run.config for run in runs), workers)
+    at_once: float = needed["disk_running_gb"] * min(division.workers, len(runs))
+    free = machine.free_gb(root)
+    if at_once > free:
+        raise UserError(
+            f"the runs need {at_once:.1f} GB while they run and {free:.1f} GB are free at {root}: "
+            "free some space, move --runs, or take fewer --workers"
+        )
+
+
+def run_pool(seen: Sequence[Seen], workers: int | None, datasets: Path) -> Report:
+    """Runs what is left to do, with progress on standard error."""
+    runs = to_do(seen)
+    division = machine.divide((one.run.config for one in seen), workers)
+    finished = sum(one.condition.name in FINISHED for one in seen)
+    jobs = [Job(RunDir(run.path), run.config) for run in runs]
+    with Progress(len(seen), finished) as progress:
+        used = min(division.workers, len(jobs))
+        threads = f"{division.threads} thread{'s' * (division.threads > 1)}"
+        progress.say(f"{len(jobs)} runs to do, {used} at a time with {threads} each")
+        return Pool(jobs, division, datasets, progress, EXECUTE).run()
+
+
+def run_in_foreground(run: StoredRun, datasets: Path) -> str:
+    """Executes one run in this process; its exceptions come through, for a debugger.
+
+    Raises:
+        UserError: another process owns the run.
+    """
+    from harness.claim import acquire
+    from harness.config import RunConfig
+    from harness.entry import execute
+    from studies.worker import Stop
+
+    directory = RunDir.create(run.path, RunConfig.model_validate(run.config))
+    claim = acquire(directory.path)
+    stop = Stop()
+    stop.on_signals()
+    try:
+        return execute(directory, stop=stop, owns=claim.still_mine, datasets=datasets, debug=True)
+    finally:
+        claim.release()
+
+
+def counts(seen: Sequence[Seen]) -> str:
+    """`12 runs: 9 done, 2 failed, 1 pending`."""
+    number = Counter(one.condition.name for one in seen)
+    words = ", ".join(f"{number[name]} {name}" for name in NAMES if number[name])
+    return f"{len(seen)} run{'s' * (len(seen) != 1)}" + (f": {words}" if words else "")
+
+
+def group_failures(seen: Sequence[Seen]) -> list[tuple[str, list[Seen]]]:
+    """Failed runs by message, the commonest first; `code: ValueError: ...`."""
+    groups: dict[str, list[Seen]] = {}
+    for one in seen:
+        if one.condition.name == "failed":
+            message = one.condition.note.replace(one.run.id, "RUN")
+            groups.setdefault(f"{one.condition.kind}: {message}", []).append(one)
+    return sorted(groups.items(), key=lambda group: -len(group[1]))

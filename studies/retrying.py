@@ -1,0 +1,162 @@
+"""Makes runs startable again, and clears away what no plan needs; leaves alone what may have an owner."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import claim
+from harness.errors import FailureKind, UserError
+from harness.registry import suggest
+from harness.rundir import RunDir
+from studies.dispatch import Seen, survey
+from studies.status import FINISHED
+from studies.store import StoredRun, StudyDir
+
+_KINDS = FailureKind.__args__  # type: ignore[attr-defined]
+
+
+def reset(
+    runs: Sequence[StoredRun], *, kinds: Sequence[str], fresh: bool = False, by_name: bool = False
+) -> list[StoredRun]:
+    """Makes failed runs pending; they continue from their checkpoint unless `fresh`.
+
+    Args:
+        runs: from which to choose; only those of their own study.
+        kinds: of failure; none: every kind.
+        fresh: archive the run's directory and start anew, diverged and stopped runs too.
+        by_name: the user named these runs, so `fresh` applies to finished ones as well.
+
+    Raises:
+        UserError: a kind does not exist, nothing is to be retried, or another process owns a run.
+    """
+    for kind in kinds:
+        if kind not in _KINDS:
+            raise UserError(
+                f"--kind {kind}: no such kind{suggest(kind, _KINDS)}; there are {', '.join(_KINDS)}"
+            )
+    chosen = [one.run for one in survey(runs) if _wanted(one, kinds, fresh=fresh, by_name=by_name)]
+    if not chosen:
+        raise UserError(
+            "nothing to retry: no selected run has failed" + (f" as {', '.join(kinds)}" if kinds else "")
+        )
+    for run in chosen:
+        held = claim.acquire(run.path)
+        try:
+            if fresh:
+                archive(run.path)
+            else:
+                RunDir(run.path).state_file.replace(run.path / "state.previous.json")
+        finally:
+            if run.path.exists():
+                held.release()
+    return chosen
+
+
+def _wanted(one: Seen, kinds: Sequence[str], *, fresh: bool, by_name: bool) -> bool:
+    name = one.condition.name
+    if one.run.reused_from or not one.run.path.exists():
+        return False
+    if name == "failed":
+        return not kinds or one.condition.kind in kinds
+    if not fresh or kinds:
+        return False
+    return name == "diverged" or (by_name and name != "running")
+
+
+def archive(path: Path) -> Path:
+    """Moves a run's directory into its study's history; returns where it is now."""
+    study = StudyDir(path.parent.parent)
+    study.history.mkdir(exist_ok=True)
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    target = study.history / f"{path.name}.{stamp}"
+    number = 1
+    while target.exists():
+        number += 1
+        target = study.history / f"{path.name}.{stamp}.{number}"
+    return path.rename(target)
+
+
+def take_over(runs: Sequence[StoredRun], *, by_name: bool) -> list[StoredRun]:
+    """Frees runs whose owner this machine cannot see; never one whose process it sees alive.
+
+    Raises:
+        UserError: the runs were not named one by one, or an owner lives.
+    """
+    if not by_name:
+        raise UserError("--take-over frees runs that you name: add --run PREFIX")
+    freed = []
+    for run in runs:
+        owner = claim.current(run.path)
+        if owner is not None and claim.is_visible(owner) and claim.is_alive(owner):
+            raise UserError(f"{run.id} is owned by {owner}, which is alive; end that first")
+        if claim.take_over(run.path) is not None or owner is not None:
+            freed.append(run)
+    return freed
+
+
+@dataclass(frozen=True)
+class Rubbish:
+    """Something that `wm clean` would delete, and why."""
+
+    path: Path
+    why: str
+    bytes: int
+
+
+def rubbish(study: StudyDir, *, checkpoints: bool, frames: bool) -> list[Rubbish]:
+    """What a study no longer needs: runs of no plan; on request checkpoints and frames of finished runs.
+
+    A run that another process owns, or may own, is never listed.
+    """
+    return list(_rubbish(study, checkpoints=checkpoints, frames=frames))
+
+
+def _rubbish(study: StudyDir, *, checkpoints: bool, frames: bool) -> Iterator[Rubbish]:
+    planned = {run.hex for run in study.planned}
+    borrowed = _borrowed(study)
+    for hexadecimal, path in study.on_disk.items():
+        if _may_be_owned(path):
+            continue
+        if hexadecimal not in planned:
+            if hexadecimal not in borrowed:
+                yield Rubbish(path, "in no plan", size(path))
+            continue
+        state = RunDir(path).read_state()
+        if state is None or state.state not in FINISHED:
+            continue
+        for wanted, part, why in (
+            (checkpoints, "checkpoint", "checkpoint"),
+            (frames, "replay", "training frames"),
+        ):
+            if wanted and (path / part).exists():
+                yield Rubbish(path / part, f"{why} of a finished run", size(path / part))
+
+
+def _borrowed(study: StudyDir) -> set[str]:
+    """The runs of this study that other studies read in place."""
+    others = [StudyDir(plan.parent) for plan in study.root.glob("*/plan.jsonl") if plan.parent != study.path]
+    return {run.hex for other in others for run in other.planned if run.reused_from == study.name}
+
+
+def _may_be_owned(path: Path) -> bool:
+    number = claim.highest(path)
+    return bool(number) and claim.is_alive(claim.read(path, number))
+
+
+def size(path: Path) -> int:
+    """Bytes under a path."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.lstat().st_size for file in files if not file.is_dir())
+
+
+def delete(items: Sequence[Rubbish]) -> int:
+    """Deletes; returns the bytes freed. A directory vanishes from its place before its content goes."""
+    for item in items:
+        aside = item.path.with_name(f".{item.path.name}.deleted")
+        item.path.rename(aside)
+        shutil.rmtree(aside) if aside.is_dir() else aside.unlink()
+    return sum(item.bytes for item in items)

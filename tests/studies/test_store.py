@@ -1,0 +1,242 @@
+"""Studies on disk, selections, and what `wm retry` and `wm clean` do to them."""
+
+import json
+import shutil
+from dataclasses import asdict, replace
+
+import pytest
+
+from harness import claim
+from harness.config import run_hex, run_id
+from harness.errors import UserError
+from harness.rundir import RunDir, RunError, RunState
+from studies import dispatch, retrying, store
+from studies.machine import divide, free_gb
+from tests.studies import fakes
+
+
+def plan(root, name, designs=("quick",), seeds=(0,), reused=None):
+    """A study with a frozen plan; no run directory is made."""
+    study = store.StudyDir(root / name)
+    study.path.mkdir(parents=True)
+    with study.plan_file.open("w") as file:
+        for design in designs:
+            for seed in seeds:
+                config = fakes.config(design, seed)
+                line = {"id": run_id(config), "hex": run_hex(config), "design": design, "task": config.task}
+                line |= {"seed": seed, "config": config.model_dump(mode="json")}
+                file.write(json.dumps(line | ({"reused_from": reused} if reused else {})) + "\n")
+    return study
+
+
+def record(run, state, **more):
+    """Makes a planned run's directory and what its owner would have written."""
+    directory = RunDir.create(run.path, fakes.config(run.design, run.seed))
+    directory.write_state(RunState(id=run.id, state=state, **more))
+    return directory
+
+
+@pytest.fixture
+def study(tmp_path):
+    return plan(tmp_path, "mine", designs=("quick", "slow"), seeds=(0, 1, 2))
+
+
+def test_runs_root(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("WM_RUNS", raising=False)
+    assert store.runs_root(None) == tmp_path / "runs"
+    monkeypatch.setenv("WM_RUNS", "elsewhere")
+    assert store.runs_root(None) == tmp_path / "elsewhere"
+    assert store.runs_root(tmp_path / "given") == tmp_path / "given"
+
+
+def test_a_study_is_found_by_name_and_by_file(study, tmp_path):
+    assert store.open_study("mine", tmp_path).path == study.path
+    assert store.open_study(str(study.path), tmp_path).path == study.path
+    assert store.open_study("some/where/mine.yaml", tmp_path).path == study.path
+    with pytest.raises(UserError, match="did you mean mine"):
+        store.open_study("mien", tmp_path)
+
+
+def test_a_plan_without_runs_and_a_broken_one(tmp_path):
+    empty = store.StudyDir(tmp_path / "empty")
+    with pytest.raises(UserError, match="no plan yet"):
+        _ = empty.planned
+    broken = plan(tmp_path, "broken")
+    with broken.plan_file.open("a") as file:
+        file.write('{"id": 1}\n')
+    with pytest.raises(UserError, match=r"plan.jsonl:2"):
+        _ = broken.planned
+
+
+def test_a_renamed_design_keeps_its_runs(study):
+    run = study.planned[0]
+    record(run, "done")
+    run.path.rename(run.path.with_name(f"another-name-{run.hex}"))
+    again = store.StudyDir(study.path)
+    assert again.planned[0].path.name == f"another-name-{run.hex}"
+    assert dispatch.survey(again.planned)[0].condition.name == "done"
+
+
+def test_a_reused_run_is_read_in_place_and_not_run_here(study, tmp_path):
+    record(study.planned[0], "done")
+    other = plan(tmp_path, "other", designs=("quick",), seeds=(0, 1), reused="mine")
+    assert other.planned[0].path == study.planned[0].path
+    seen = dispatch.survey(other.planned)
+    assert [one.condition.name for one in seen] == ["done", "pending"]
+    assert dispatch.to_do(seen) == []
+
+
+def test_seed_by_seed(study):
+    todo = dispatch.to_do(dispatch.survey(study.planned))
+    assert [(run.seed, run.design) for run in todo] == [
+        (seed, design) for seed in range(3) for design in ("quick", "slow")
+    ]
+
+
+def test_selection(study):
+    runs = study.planned
+    assert {run.design for run in store.select(runs, ["design=q*"], [])} == {"quick"}
+    assert {run.seed for run in store.select(runs, ["seed=0,2"], [])} == {0, 2}
+    assert len(store.select(runs, ["train.episodes=11", "design=slow"], [])) == 1
+    assert len(store.select(runs, ["runtime.threads=null"], [])) == 6
+    assert len(store.select(runs, ["storage.tensorboard=false"], [])) == 6
+    assert store.select(runs, [], [runs[3].hex[:6]]) == [runs[3]]
+    assert store.select(runs, [], [f"mine/{runs[3].id}"]) == [runs[3]]
+
+
+@pytest.mark.parametrize(
+    ("only", "message"),
+    [
+        ("design", "field=value"),
+        ("desing=quick", "did you mean design"),
+        ("train.x=1", "no such"),
+        ("seed=9", "none"),
+    ],
+)
+def test_a_wrong_selection(study, only, message):
+    with pytest.raises(UserError, match=message):
+        store.select(study.planned, [only], [])
+
+
+def test_a_run_is_found_by_the_start_of_its_hex_or_id(study, tmp_path):
+    first, second = (record(run, "done").path for run in study.planned[:2])
+    assert store.find_run(first.name[-12:-4], tmp_path) == first
+    assert store.find_run(second.name, tmp_path) == second
+    assert store.find_run(str(second), tmp_path) == second
+    with pytest.raises(UserError, match=f"2 runs(.|\n)*mine/{first.name}"):
+        store.find_run("quick", tmp_path)
+    with pytest.raises(UserError, match="no run"):
+        store.find_run("ffffffffffff0", tmp_path)
+
+
+def test_retry_makes_failed_runs_pending_and_keeps_the_rest(study):
+    runs = study.planned
+    record(runs[0], "failed", error=RunError("disk", "full"))
+    record(runs[1], "failed", error=RunError("code", "bug"))
+    record(runs[2], "done")
+    (runs[0].path / "checkpoint").mkdir()
+    assert retrying.reset(runs, kinds=["disk"]) == [runs[0]]
+    names = [one.condition.name for one in dispatch.survey(runs)]
+    assert names == ["pending", "failed", "done", "pending", "pending", "pending"]
+    assert (runs[0].path / "checkpoint").exists()
+    assert json.loads((runs[0].path / "state.previous.json").read_text())["error"]["kind"] == "disk"
+    with pytest.raises(UserError, match="nothing to retry"):
+        retrying.reset(runs, kinds=["disk"])
+    with pytest.raises(UserError, match="did you mean disk"):
+        retrying.reset(runs, kinds=["disc"])
+
+
+def test_retry_fresh_archives(study):
+    runs = study.planned
+    record(runs[0], "diverged")
+    record(runs[1], "done")
+    (runs[0].path / "metrics.jsonl").write_text("{}\n")
+    assert retrying.reset(runs, kinds=[], fresh=True) == [runs[0]]
+    assert not runs[0].path.exists()
+    (archived,) = study.history.iterdir()
+    assert (archived / "metrics.jsonl").read_text() == "{}\n"
+    assert retrying.reset(runs[1:2], kinds=[], fresh=True, by_name=True) == [runs[1]]
+    assert len(list(study.history.iterdir())) == 2
+
+
+def test_retry_refuses_a_run_whose_owner_may_live(study):
+    run = study.planned[0]
+    record(run, "failed", error=RunError("code", "bug"))
+    (run.path / "claim.1").write_text(json.dumps(asdict(replace(claim.this_process(), host="elsewhere"))))
+    with pytest.raises(claim.OwnedElsewhere):
+        retrying.reset([run], kinds=[])
+    with pytest.raises(UserError, match="add --run"):
+        retrying.take_over([run], by_name=False)
+    assert retrying.take_over([run], by_name=True) == [run]
+    assert retrying.reset([run], kinds=[]) == [run]
+
+
+def test_take_over_never_takes_from_the_living(study):
+    run = study.planned[0]
+    record(run, "running")
+    claim.acquire(run.path)
+    with pytest.raises(UserError, match="alive"):
+        retrying.take_over([run], by_name=True)
+
+
+def test_clean_lists_what_no_plan_needs_and_deletes_nothing_else(study, tmp_path):
+    kept, orphan, owned, borrowed = study.planned[:4]
+    for run in (kept, orphan, owned, borrowed):
+        directory = record(run, "done")
+        (directory.path / "checkpoint").mkdir()
+        (directory.path / "checkpoint" / "model.pt").write_bytes(b"x" * 1000)
+    claim.acquire(owned.path)
+    lines = study.plan_file.read_text().splitlines(keepends=True)
+    study.plan_file.write_text(lines[0])
+    other = plan(tmp_path, "other", designs=(borrowed.design,), seeds=(borrowed.seed,), reused="mine")
+    fresh = store.StudyDir(study.path)
+    assert [(item.path, item.why) for item in retrying.rubbish(fresh, checkpoints=False, frames=False)] == [
+        (orphan.path, "in no plan")
+    ]
+    found = retrying.rubbish(fresh, checkpoints=True, frames=True)
+    assert {item.path for item in found} == {orphan.path, kept.path / "checkpoint"}
+    assert all(item.bytes >= 1000 for item in found)
+    retrying.delete(found)
+    assert sorted(path.name for path in study.runs.iterdir()) == sorted(
+        run.id for run in (kept, owned, borrowed)
+    )
+    assert not (kept.path / "checkpoint").exists()
+    assert other.planned[0].path.exists()
+
+
+def test_threads_do_not_depend_on_how_many_runs_are_left(study, monkeypatch):
+    monkeypatch.setattr("studies.machine.cores", lambda: 8)
+    monkeypatch.setattr("studies.machine.gpus", lambda: ())
+    configs = [run.config for run in study.planned]
+    assert divide(configs, 3) == divide(configs[:1], 3)
+    assert divide(configs, 3).threads == 2
+    assert divide(configs, 100).threads == 1
+    monkeypatch.setattr("studies.machine.memory_gb", lambda: 64.0)
+    assert (divide(configs).workers, divide(configs).threads) == (8, 1)
+    monkeypatch.setattr("studies.machine.memory_gb", lambda: 4.0)
+    assert (divide(configs).workers, divide(configs).threads) == (2, 4)
+
+
+def test_gpus_are_shared_in_turn(study, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
+    configs = [run.config for run in study.planned]
+    division = divide(configs)
+    assert division.workers == 2
+    assert [division.environment(slot)["CUDA_VISIBLE_DEVICES"] for slot in range(3)] == ["2", "5", "2"]
+    on_cpu = [config | {"runtime": {"device": "cpu"}} for config in configs]
+    assert divide(on_cpu, 1).gpus == ()
+    assert division.environment(0, threads=3)["OMP_NUM_THREADS"] == "3"
+
+
+def test_too_little_disk_is_said_before_anything_starts(study, tmp_path, monkeypatch):
+    monkeypatch.setattr("studies.dispatch.machine.free_gb", lambda _: 1000.0)
+    dispatch.check_disk(tmp_path, study.planned, 2)
+    monkeypatch.setattr("studies.dispatch.machine.free_gb", lambda _: 0.0)
+    dispatch.check_disk(tmp_path, [], 2)
+    with pytest.raises(UserError, match=r"0.0 GB are free at .*fewer --workers"):
+        dispatch.check_disk(tmp_path, study.planned, 2)
+
+
+def test_free_space_of_a_directory_that_is_yet_to_be_made(tmp_path):
+    assert free_gb(tmp_path / "not" / "yet") == pytest.approx(shutil.disk_usage(tmp_path).free / 1e9, rel=0.1)

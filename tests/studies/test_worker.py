@@ -1,0 +1,133 @@
+"""One worker process, and where it takes its code from."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from harness import claim
+from harness.rundir import RunState
+from studies import packages, worker
+from tests.studies import fakes
+
+
+def start(run, *, execute=fakes.EXECUTE, path=(), cwd=None, parent=None):
+    """A worker as the pool starts one."""
+    environment = packages.environment({"OMP_NUM_THREADS": "1"})
+    environment["PYTHONPATH"] = os.pathsep.join([environment["PYTHONPATH"], fakes.HERE])
+    if path:
+        environment["PYTHONPATH"] = os.pathsep.join([*map(str, path), environment["PYTHONPATH"]])
+    command = [sys.executable, "-P", "-m", "studies.worker", str(run.path), "--execute", execute]
+    command += ["--datasets", str(run.path / "datasets"), "--parent", str(parent or os.getpid())]
+    return subprocess.Popen(command, env=environment, cwd=cwd, stdout=-1, stderr=subprocess.STDOUT, text=True)
+
+
+@pytest.mark.parametrize(
+    ("design", "status"),
+    [("quick", "done"), ("fails", "failed"), ("raises", "failed"), ("diverges", "diverged")],
+)
+def test_exit_status_says_the_ending(tmp_path, design, status):
+    run = fakes.make(tmp_path, design)
+    process = start(run)
+    assert process.communicate(timeout=30)[0] == ""
+    assert process.returncode == worker.EXIT_STATUS[status]
+    assert run.read_state().state == status
+    assert not claim.is_alive(claim.current(run.path))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR2])
+def test_a_signal_asks_for_a_checkpoint(tmp_path, number):
+    run = fakes.make(tmp_path, "slow")
+    process = start(run)
+    end = time.monotonic() + 30
+    while not fakes.counted(run):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    process.send_signal(number)
+    process.communicate(timeout=30)
+    assert process.returncode == worker.EXIT_STATUS["preempted"]
+    assert run.read_state().state == "preempted"
+
+
+def test_a_run_that_is_owned_is_left_alone(tmp_path):
+    run = fakes.make(tmp_path)
+    claim.acquire(run.path)
+    process = start(run)
+    said = process.communicate(timeout=30)[0]
+    assert process.returncode == worker.OWNED
+    assert "is owned by process" in said
+    assert not run.log.exists()
+    assert run.read_state() is None
+
+
+@pytest.mark.parametrize("state", ["done", "diverged", "failed"])
+def test_what_has_ended_meanwhile_is_not_run_again(tmp_path, state):
+    run = fakes.make(tmp_path)
+    run.write_state(RunState(id=run.id, state=state))
+    process = start(run)
+    process.communicate(timeout=30)
+    assert process.returncode == worker.EXIT_STATUS[state]
+    assert not fakes.counted(run)
+
+
+def test_it_leaves_when_its_parent_is_gone(tmp_path):
+    run = fakes.make(tmp_path, "slow")
+    process = start(run, parent=1)
+    process.communicate(timeout=30)
+    assert process.returncode == worker.EXIT_STATUS["preempted"]
+
+
+def test_what_cannot_be_imported_is_recorded(tmp_path):
+    run = fakes.make(tmp_path)
+    process = start(run, execute="harness.no_such_module:execute")
+    process.communicate(timeout=30)
+    state = run.read_state()
+    assert state.state == "failed"
+    assert "no module harness.no_such_module" in state.error.message
+
+
+@pytest.mark.parametrize("name", packages.PACKAGES)
+def test_decoys_in_the_working_directory_are_not_seen(tmp_path, name):
+    decoy = tmp_path / "decoys" / name
+    decoy.mkdir(parents=True)
+    (decoy / "__init__.py").write_text("raise RuntimeError('a decoy was imported')\n")
+    run = fakes.make(tmp_path)
+    process = start(run, cwd=decoy.parent)
+    said = process.communicate(timeout=30)[0]
+    assert process.returncode == 0, said
+
+
+@pytest.mark.parametrize("name", ["models", "analysis"])
+def test_a_foreign_package_that_stands_first_is_named(tmp_path, name):
+    decoy = tmp_path / "decoys" / name
+    decoy.mkdir(parents=True)
+    (decoy / "__init__.py").write_text("raise RuntimeError('a decoy was imported')\n")
+    run = fakes.make(tmp_path)
+    process = start(run, path=[decoy.parent])
+    said = process.communicate(timeout=30)[0]
+    assert process.returncode == worker.WRONG
+    assert f"the package `{name}` comes from {decoy}" in said
+    assert not claim.highest(run.path)
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    monkeypatch.setattr(packages, "PACKAGES", ("models", "no_such_package"))
+    with pytest.raises(packages.UserError, match="`no_such_package` is missing"):
+        packages.verify()
+
+
+def test_the_log_is_capped(tmp_path, monkeypatch):
+    log = tmp_path / "log.txt"
+    log.write_bytes(b"first line\n" + b"a line of some length\n" * 100 + b"last line\n")
+    descriptor = os.open(log, os.O_RDWR | os.O_APPEND)
+    monkeypatch.setattr(worker, "LOG_BYTES", 1000)
+    worker.shorten(descriptor)
+    os.write(descriptor, b"after\n")
+    os.close(descriptor)
+    text = log.read_text()
+    assert len(text) < 600
+    assert text.startswith("[older lines dropped]\na line")
+    assert text.endswith("last line\nafter\n")
