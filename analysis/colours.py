@@ -1,0 +1,55 @@
+"""One colour and one marker per design, the same in every figure and table; safe for the colour-blind.
+
+The colours start from Okabe and Ito (2008), changed so that any two of the eight stay apart under protanopia,
+deuteranopia and tritanopia (a test simulates them); markers differ as well, so that no figure needs colour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a design is drawn."""
+
+    colour: str
+    marker: str
+    line: str = "-"
+
+
+LOOKS = {
+    "images-latent-stochastic": Look("#0072B2", "o"),
+    "images-latent-deterministic": Look("#56B4E9", "^"),
+    "images-pixel-stochastic": Look("#00614A", "s"),
+    "images-pixel-deterministic": Look("#6FBF8B", "D"),
+    "rewards-latent-stochastic": Look("#C24A00", "v"),
+    "rewards-latent-deterministic": Look("#EFA60C", "P"),
+    "rewards-pixel-stochastic": Look("#7A1F5C", "X"),
+    "rewards-pixel-deterministic": Look("#E58FC0", "h"),
+}
+"""The eight corners: cool colours predict images, warm ones rewards only."""
+REFERENCE = Look("#555555", ".", "--")
+"""The random agent and the baselines."""
+_SPREAD = (0, 4, 2, 5, 6, 1, 3, 7)  # order in which names of a study's own take colours
+_LINES = ("-", (0, (5, 1)), (0, (3, 1, 1, 1)))
+
+
+def looks(designs: Sequence[str]) -> dict[str, Look]:
+    """The look of each design: its own for the eight corners, else the next that is free, in the order given."""
+    chosen = {name: LOOKS[name] for name in designs if name in LOOKS}
+    chosen["random"] = REFERENCE
+    spread = [list(LOOKS.values())[i] for i in _SPREAD]
+    free = [look for look in spread if look not in chosen.values()] or spread
+    others = [name for name in designs if name not in chosen]
+    for i, name in enumerate(others):
+        if i < len(free):
+            chosen[name] = free[i]
+        else:
+            turn, at = divmod(i - len(free), len(spread))
+            base, line = spread[at], _LINES[(turn + 1) % len(_LINES)]
+            chosen[name] = Look(
+                base.colour, spread[(at + 3) % len(spread)].marker, str(line) if line == "-" else "--"
+            )
+    return chosen

@@ -1,0 +1,132 @@
+"""What a reader must know before the numbers: how much of the study is there, and what it can support."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pandas as pd
+
+from analysis.load import Results
+from analysis.prediction import run_errors
+from analysis.scores import score_cells
+from analysis.words import plural
+
+ENOUGH_SEEDS = 5
+ENOUGH_IMAGE_DESIGNS = 8
+"""Below this many designs that predict images, H4 cannot be tested (SCIENCE 16)."""
+_STATES = ("running", "preempted", "failed", "diverged", "pending")
+_CONFOUNDS = {
+    "code": "code versions",
+    "environment": "environments",
+    "rendering": "rendering backends",
+    "threads": "numbers of threads",
+    "device": "devices",
+    "precision": "precisions",
+}
+
+
+def sentence(results: Results) -> str:
+    """Completeness in one sentence: `12 of 12 runs done, 2 seeds per cell; 5 designs on 1 task.`"""
+    runs = results.runs
+    done = int((runs["state"] == "done").sum())
+    states = Counter(runs["state"])
+    rest = ", ".join(f"{states[state]} {state}" for state in _STATES if states[state])
+    cells = score_cells(results)
+    seeds = _per_cell(cells)
+    empty = int((cells["n"] == 0).sum())
+    words = [f"{done} of {plural(len(runs), 'run')} done{f' ({rest})' if rest else ''}", f"{seeds} per cell"]
+    if empty:
+        words.append(f"{empty} of {plural(len(cells), 'cell')} empty")
+    agents = plural(len(results.designs), "design")
+    if (runs["agent"] == "random").any():
+        agents += " and the random agent"
+    return f"{', '.join(words)}; {agents} on {plural(len(results.tasks), 'task')}."
+
+
+def _per_cell(cells: pd.DataFrame) -> str:
+    counts = sorted(set(cells["n"])) or [0]
+    if counts[0] == counts[-1]:
+        return plural(int(counts[0]), "seed")
+    return f"{counts[0]} to {counts[-1]} seeds"
+
+
+def too_small(results: Results) -> str:
+    """Why nothing can be concluded yet, or the empty string.
+
+    `This study is too small to conclude from: 2 seeds, 5 designs, 1 task.` and what follows from that.
+    """
+    cells = score_cells(results)
+    cells = cells[cells["design"] != "random"]
+    seeds = min(cells["n"], default=0)
+    errors = run_errors(results)
+    images = int(errors.loc[errors["image_error"].notna() & errors["score"].notna(), "design"].nunique())
+    why = []
+    if seeds < ENOUGH_SEEDS:
+        why.append(f"with fewer than {ENOUGH_SEEDS} seeds intervals are Student's t, and wide")
+    if images < ENOUGH_IMAGE_DESIGNS:
+        why.append(
+            f"{plural(images, 'design')} that {'predicts' if images == 1 else 'predict'} images "
+            f"{'is' if images == 1 else 'are'} measured, and whether image or reward error correlates more with the "
+            f"score (H4) is not testable with fewer than {ENOUGH_IMAGE_DESIGNS}"
+        )
+    if not why:
+        return ""
+    size = (
+        f"{_per_cell(cells)}, {plural(len(results.designs), 'design')}, {plural(len(results.tasks), 'task')}"
+    )
+    return f"This study is too small to conclude from: {size}. {_sentence('; '.join(why))}"
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def notes(results: Results) -> list[str]:
+    """What is missing, mixed or odd, one sentence each."""
+    return [*_missing(results), *mixed(results), *results.notes]
+
+
+def mixed(results: Results) -> list[str]:
+    """Comparisons of runs that were not made alike, each stamped `mixed`."""
+    runs = results.runs[results.runs["attempts"] > 0]
+    found = []
+    for name, words in _CONFOUNDS.items():
+        values = Counter(str(value) for value in runs[name].dropna())
+        parts = {part for value in values for part in value.split("+")}
+        if len(parts) > 1:
+            counts = ", ".join(f"{value[:24]} ({count})" for value, count in values.most_common(4))
+            found.append(f"mixed {words}: {counts}{', ...' if len(values) > 4 else ''}; runs in brackets")
+    for task, cell in runs.groupby("task", sort=False):
+        if len(set(cell["probe"].dropna())) > 1:
+            found.append(f"mixed probe data on {task}: errors of these runs are not on common data")
+    return found
+
+
+def _missing(results: Results) -> list[str]:
+    runs, found = results.runs, []
+    for state, words in (
+        ("diverged", "diverged: a result, counted in the tables, without a score"),
+        ("failed", "failed"),
+        ("running", "still running"),
+        ("preempted", "preempted, to be continued"),
+        ("pending", "not begun"),
+    ):
+        chosen = runs[runs["state"] == state]
+        if len(chosen):
+            cells = Counter(f"{row.design} on {row.task}" for row in chosen.itertuples())
+            listed = "; ".join(f"{cell} ({count})" for cell, count in list(cells.items())[:6])
+            found.append(f"{plural(len(chosen), 'run')} {words}: {listed}{'; ...' if len(cells) > 6 else ''}")
+    errors = run_errors(results)
+    done = errors[errors["score"].notna()]
+    odd = done[done["reward_error"].isna() | ((done["predict"] == "images") & done["image_error"].isna())]
+    if len(odd):
+        names = ", ".join(dict.fromkeys(f"{row.design} on {row.task}" for row in odd.itertuples()))
+        found.append(f"{plural(len(odd), 'run')} without finite errors left out of the correlations: {names}")
+    if not (runs["agent"] == "random").any():
+        found.append("no random agent in the study: its level is not shown")
+    reused = runs["reused_from"].dropna()
+    if len(reused):
+        found.append(
+            f"{plural(len(reused), 'run')} reused from {', '.join(sorted(set(reused)))}, read in place"
+        )
+    return found

@@ -1,0 +1,196 @@
+"""Which tables a report has, and how their cells read."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from analysis.load import COSTS, Results
+from analysis.prediction import DATASET, correlations, horizon_table
+from analysis.scores import BASIS, run_scores, score_cells
+from analysis.tables import Table, fixed, interval, number
+from analysis.words import plural, short_count, short_task
+
+_MARK = {"t": "t", "bootstrap": "", "none": ""}
+
+
+def score_table(results: Results) -> Table:
+    """Score of each design on each task."""
+    cells = score_cells(results)
+    rows, designs = [], []
+    for design in dict.fromkeys(cells["design"]):
+        row = [design]
+        for task in results.tasks:
+            cell = cells[(cells["design"] == design) & (cells["task"] == task)]
+            row += _score(cell.iloc[0]) if len(cell) else ["", "not planned", ""]
+        rows.append(row)
+        designs.append(str(design))
+    header = ["design"]
+    for task in results.tasks:
+        header += [short_task(task), "95 % interval", "seeds"]
+    caption = (
+        f"Score: {BASIS}; higher is better. Seeds: with a score / planned. {_intervals(cells)}{_lost(cells)}"
+    )
+    return Table("scores", "Score by design and task", caption, header, rows, cells, 1, designs)
+
+
+def _score(cell: pd.Series) -> list[str]:
+    mean, low, high = (float(cell[name]) for name in ("mean", "low", "high"))
+    missing = [f"{int(cell[state])} {state}" for state in ("diverged", "failed") if cell[state]]
+    seeds = ", ".join([f"{int(cell['n'])}/{int(cell['planned'])}", *missing])
+    if not math.isfinite(mean):
+        return ["—", "none", seeds]
+    mark = _MARK[str(cell["interval"])]
+    return [
+        number(mean),
+        interval(low, high) + (f" {mark}" if mark else "") if math.isfinite(low) else "none",
+        seeds,
+    ]
+
+
+def _intervals(cells: pd.DataFrame) -> str:
+    kinds = set(cells["interval"])
+    words = []
+    if "t" in kinds:
+        words.append("t: Student's t interval, as there are fewer than 5 seeds.")
+    if "bootstrap" in kinds:
+        words.append("Unmarked intervals: BCa bootstrap over seeds.")
+    if "none" in kinds:
+        words.append("No interval from a single seed.")
+    return " ".join(words)
+
+
+def _lost(cells: pd.DataFrame) -> str:
+    diverged = int(cells["diverged"].sum())
+    if not diverged:
+        return ""
+    return f" {plural(diverged, 'run')} diverged: a result, but without a score, so the means flatter those designs."
+
+
+def correlation_table(results: Results) -> Table:
+    """Correlation of the prediction errors with the score."""
+    data = correlations(results)
+    rows = []
+    for line in data.itertuples():
+        r, rho = (_with_interval(line, name) for name in ("r", "rho"))
+        task = short_task(str(line.task)) if line.task != "all" else "all, pooled"
+        rows.append([f"{line.error} error", str(line.sample), str(line.level), task, r, rho, str(line.n)])
+    header = ["error", "of", "over", "task", "Pearson r", "Spearman ρ", "n"]
+    caption = (
+        f"Correlation with the score of the error of the mean forecast, averaged over the horizon, on the {DATASET} "
+        "data, both of the same frozen weights. Negative: better forecasts go with better scores. The sample of the "
+        "comparison is designs; runs are shown beside it. Brackets: 95 % from a bootstrap of designs, then seeds "
+        "(given from 5 designs on); — : not defined (fewer than 3 points)."
+    )
+    if len(results.tasks) > 1:
+        caption += " Pooled: standardised within each task."
+    return Table("correlations", "Correlation of prediction error and score", caption, header, rows, data, 4)
+
+
+def _with_interval(line: object, name: str) -> str:
+    value, low, high = (float(getattr(line, f"{name}{end}")) for end in ("", "_low", "_high"))
+    if not math.isfinite(value):
+        return "—"
+    return f"{fixed(value)} [{fixed(low)}, {fixed(high)}]" if math.isfinite(low) else fixed(value)
+
+
+def horizon_error_table(results: Results) -> Table:
+    """Open-loop errors against "repeat the last"."""
+    data = horizon_table(results)
+    rows, designs = [], []
+    for line in data.to_dict("records"):
+        cells = [number(line[name]) for name in ("first", "last", "mean", "baseline")]
+        seeds = f"{line['n']}" + (f" ({line['unfinished']} unfinished)" if line["unfinished"] else "")
+        rows.append(
+            [line["error"], short_task(line["task"]), line["design"], *cells, fixed(line["ratio"]), seeds]
+        )
+        designs.append(line["design"])
+    header = ["error", "task", "design", "step 1", "last step", "mean", "repeat the last", "ratio", "seeds"]
+    caption = (
+        f"Mean absolute error of the mean forecast on the {DATASET} data (images 0–255, rewards per step), and its "
+        'ratio to "repeat the last frame / reward" over the whole horizon: below 1 beats it. Means over seeds.'
+    )
+    return Table(
+        "horizon_error", "Open-loop error against the baseline", caption, header, rows, data, 3, designs
+    )
+
+
+def confound_table(results: Results) -> Table:
+    """What differs between the designs beyond their names: size, cost, context."""
+    models = results.runs[results.runs["agent"] == "model"]
+    rows, lines = [], []
+    for design, cell in models.groupby("design", sort=False):
+        costs = {name: cell[name].median() for name in COSTS}
+        lines.append({"design": design, "runs": int(cell["parameters"].notna().sum())} | costs)
+        seconds = [number(costs[name], 3) for name in ("train_seconds", "plan_seconds", "collect_seconds")]
+        counts = [_count(costs[name]) for name in ("parameters", "training_parameters", "flops_per_step")]
+        context = "/".join(dict.fromkeys(str(int(c)) for c in cell["context"].dropna()))
+        space = str(cell["space"].iloc[0])
+        rows.append(
+            [
+                str(design),
+                *counts,
+                "history" if space == "latent" else context,
+                *seconds,
+                number(costs["peak_memory_mb"]),
+                str(lines[-1]["runs"]),
+            ]
+        )
+    header = [
+        "design",
+        "parameters",
+        "in training",
+        "FLOPs / step",
+        "context",
+        "train s",
+        "plan s",
+        "collect s",
+        "peak MB",
+        "runs",
+    ]
+    caption = (
+        "What differs between designs beyond their names; medians over finished runs. Parameters in use and in "
+        "training; FLOPs per candidate and predicted step; columns seen (a belief sees the whole history)."
+    )
+    data = pd.DataFrame(lines, columns=["design", "runs", *COSTS])
+    return Table(
+        "confounds", "Size and cost of the designs", caption, header, rows, data, 1, [row[0] for row in rows]
+    )
+
+
+def _count(value: float) -> str:
+    return short_count(value) if math.isfinite(value) else "—"
+
+
+def run_table(results: Results) -> Table:
+    """Every planned run: how it ended and what it cost."""
+    scores = run_scores(results).set_index("run")
+    data = results.runs.drop(columns=["path", "source"]).copy()
+    data["score"] = data["run"].map(scores["score"])
+    rows = []
+    for run in data.to_dict("records"):
+        ended = str(run["state"]) + (f" ({run['error']})" if isinstance(run["error"], str) else "")
+        seconds = np.nansum([run[name] for name in ("train_seconds", "plan_seconds", "collect_seconds")])
+        code = run["code"] if isinstance(run["code"], str) else ""
+        rows.append(
+            [
+                run["design"],
+                short_task(run["task"]),
+                str(run["seed"]),
+                ended,
+                _hex(run["run"]),
+                f"{100 * run['progress']:.0f} %",
+                number(run["score"]),
+                number(float(seconds)) if seconds else "—",
+                "+".join(part[:8] for part in code.split("+")),
+            ]
+        )
+    header = ["design", "task", "seed", "state", "id", "progress", "score", "seconds", "code"]
+    caption = f"Every planned run ({len(rows)}). Seconds: training, planning and collecting."
+    return Table("runs", "Runs", caption, header, rows, data, 5, [row[0] for row in rows])
+
+
+def _hex(run: str) -> str:
+    return run.rpartition("-")[2]

@@ -1,0 +1,152 @@
+"""Return against environment steps: noise-free evaluations, and the training episodes with exploration."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis.colours import REFERENCE, Look
+from analysis.load import Results
+from analysis.scores import score_cells
+from analysis.statistics import estimate
+from analysis.style import Drawn, legend_below, panels, set_limits, thousands
+from analysis.words import interval_words, seed_range, short_task
+
+POINTS = 50
+"""Points of a curve at most; more evaluations or episodes are averaged in groups."""
+BAND_SEEDS = 3
+"""From as many seeds on a band is drawn; two have a t interval wider than any axis, and the lines show them all."""
+MOST_WITH_SEEDS = 6
+"""With more designs than this in a panel, single seeds are not drawn (the CSV has them)."""
+COLUMNS = ["task", "design", "seed", "env_steps", "return", "low", "high", "n", "interval"]
+
+
+def draw(results: Results, looks: dict[str, Look]) -> list[Drawn]:
+    """The two figures `learning_curves` and `training_returns`."""
+    evaluations = _collapsed(results.evaluations)
+    drawn = []
+    noise_free = ("learning_curves", "Noise-free return while learning", "Return (no exploration noise)")
+    training = ("training_returns", "Return of the training episodes", "Return (with exploration)")
+    for (name, title, label), every in ((noise_free, evaluations), (training, results.episodes)):
+        data = every[every["design"].isin(results.designs)]
+        if data["return"].notna().any():
+            drawn.append(_figure(results, looks, name, title, curves(data), label))
+    return drawn
+
+
+def curves(data: pd.DataFrame) -> pd.DataFrame:
+    """Every point: a row a seed and x (`seed` >= 0), and a row a mean with its interval (`seed` is -1).
+
+    The mean is given where at least half of the cell's seeds have a value.
+    """
+    rows = []
+    for (task, design), cell in data.groupby(["task", "design"], sort=False):
+        group = -(-cell["iteration"].nunique() // POINTS)
+        order = {iteration: i // group for i, iteration in enumerate(sorted(cell["iteration"].unique()))}
+        numbered = cell.assign(bin=cell["iteration"].map(order))
+        binned = numbered.groupby(["seed", "bin"], as_index=False)[["env_steps", "return"]].mean()
+        seeds = binned["seed"].nunique()
+        points = zip(binned["seed"], binned["env_steps"], binned["return"], strict=True)
+        rows += [[task, design, *point, np.nan, np.nan, 1, "none"] for point in points]
+        for number, at in binned.groupby("bin"):
+            value = estimate(at["return"].to_numpy(), "curve", task, design, number)
+            if value.n and 2 * value.n >= seeds:
+                x = at["env_steps"].mean()
+                rows.append([task, design, -1, x, value.mean, value.low, value.high, value.n, value.kind])
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _collapsed(evaluations: pd.DataFrame) -> pd.DataFrame:
+    """One row a run and evaluated weights; the final phase joins a scheduled evaluation of the same weights."""
+    keys = ["run", "design", "task", "seed", "env_steps"]
+    return evaluations.groupby(keys, as_index=False, sort=False).agg({"return": "mean", "iteration": "min"})
+
+
+def _figure(
+    results: Results, looks: dict[str, Look], name: str, title: str, data: pd.DataFrame, label: str
+) -> Drawn:
+    tasks = [task for task in results.tasks if (data["task"] == task).any()]
+    figure, axes = panels(len(tasks))
+    cells = score_cells(results)
+    random = cells[(cells["design"] == "random") & cells["mean"].notna()].set_index("task")
+    for axis, task in zip(axes, tasks, strict=True):
+        here = data[data["task"] == task]
+        _panel(axis, here, looks)
+        drawn = here["return"].tolist()
+        if len(here.loc[here["n"] >= BAND_SEEDS]):
+            drawn += here.loc[here["n"] >= BAND_SEEDS, ["low", "high"]].to_numpy().ravel().tolist()
+        if task in random.index:
+            level = float(random.loc[task, "mean"])  # type: ignore[arg-type]  # one row a task
+            axis.axhline(level, color=REFERENCE.colour, ls="--", lw=1, zorder=1)
+            drawn.append(level)
+        set_limits(axis, drawn)
+        axis.set_title(short_task(task))
+        axis.set_xlabel("Environment steps")
+        thousands(axis)
+    axes[0].set_ylabel(label)
+    present = {design: looks[design] for design in results.designs if (data["design"] == design).any()}
+    legend_below(figure, present, reference="random agent" if len(random) else "")
+    return Drawn(name, title, _caption(results, data, bool(len(random))), figure, _with_random(data, random))
+
+
+def _panel(axis: Axes, data: pd.DataFrame, looks: dict[str, Look]) -> None:
+    for design, lines in data.groupby("design", sort=False):
+        look = looks[str(design)]
+        mean = lines[lines["seed"] == -1].sort_values("env_steps")
+        crowded = len(set(data["design"])) > MOST_WITH_SEEDS
+        several = not crowded and len(set(lines.loc[lines["seed"] >= 0, "seed"])) > 1
+        for _, seed in lines[lines["seed"] >= 0].groupby("seed"):
+            if several:
+                axis.plot(
+                    seed["env_steps"], seed["return"], color=look.colour, lw=0.5, alpha=0.45, ls=look.line
+                )
+        band = mean["n"] >= BAND_SEEDS
+        if band.any():
+            low, high = (mean[side].where(band) for side in ("low", "high"))
+            axis.fill_between(
+                mean["env_steps"], low, high, color=look.colour, alpha=0.15 if several else 0.08, lw=0
+            )
+        every = max(1, len(mean) // 6)
+        axis.plot(
+            mean["env_steps"],
+            mean["return"],
+            color=look.colour,
+            marker=look.marker,
+            ls=look.line,
+            markevery=every,
+            ms=3,
+        )
+
+
+def _with_random(data: pd.DataFrame, random: pd.DataFrame) -> pd.DataFrame:
+    """Adds the dashed lines to the points."""
+    rows = [[task, "random", -1, np.nan, *row] for task, row in _levels(random)]
+    return pd.concat([data, pd.DataFrame(rows, columns=COLUMNS)], ignore_index=True) if rows else data
+
+
+def _levels(random: pd.DataFrame) -> list[tuple[str, list[object]]]:
+    columns = ["mean", "low", "high", "n", "interval"]
+    return [
+        (str(task), list(row)) for task, row in zip(random.index, random[columns].to_numpy(), strict=True)
+    ]
+
+
+def _caption(results: Results, data: pd.DataFrame, random: bool) -> str:
+    means = data[data["seed"] == -1]
+    counts = data[data["seed"] >= 0].groupby(["task", "design"])["seed"].nunique()
+    crowded = data["design"].nunique() > MOST_WITH_SEEDS
+    words = [
+        f"{'Means' if crowded else 'Mean (thick) and single seeds (thin)'}; {seed_range(counts)} a cell."
+    ]
+    banded = means[means["n"] >= BAND_SEEDS]
+    if len(banded):
+        words.append(f"Bands: {interval_words(banded['interval'])}.")
+    if (means["n"] < BAND_SEEDS).any():
+        words.append(f"No band where fewer than {BAND_SEEDS} seeds have got there.")
+    empty = len(results.designs) * len(results.tasks) - len(counts)
+    if empty:
+        words.append(f"{empty} of {len(results.designs) * len(results.tasks)} cells have no data yet.")
+    if not random:
+        words.append("The random agent's level is missing.")
+    return " ".join(words)

@@ -1,0 +1,71 @@
+"""Names for what is compared: a design's name, and what else differs between runs that share it."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from analysis.study import PlannedRun
+from harness.config import RunConfig, semantic_fields
+
+_NOT_A_DIFFERENCE = {"task", "seed", "agent"}
+
+
+def design_labels(runs: Sequence[PlannedRun], configs: Mapping[str, RunConfig | None]) -> dict[str, str]:
+    """What to call each run's design, by run id.
+
+    Runs of one (design, task) cell that differ in more than the seed are different things to compare: the
+    fields that differ are added to the name, as in ``rssm (planner.horizon=6)``.
+
+    Args:
+        runs: the runs of all studies of the report.
+        configs: their validated configurations by id; None where one could not be read.
+    """
+    fields = {run.id: _fields(configs.get(run.id)) for run in runs}
+    cells: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for run in runs:
+        cells[run.design, run.task].append(run.id)
+    varying: dict[str, set[str]] = defaultdict(set)
+    for (design, _), ids in cells.items():
+        names = {name for run in ids for name in fields[run]}
+        varying[design] |= {name for name in names if len({fields[run].get(name) for run in ids}) > 1}
+    labels = {}
+    for run in runs:
+        shown = [f"{name}={_show(configs[run.id], name)}" for name in sorted(varying[run.design])]
+        agent = run.config.get("agent", "model")
+        labels[run.id] = run.design + (f" ({', '.join(shown)})" if shown and agent == "model" else "")
+    return _unique(runs, labels)
+
+
+def _unique(runs: Sequence[PlannedRun], labels: dict[str, str]) -> dict[str, str]:
+    """Adds the study, or the id, where two runs would otherwise be the same cell and seed."""
+    owners: dict[tuple[str, str, int], dict[str, str]] = defaultdict(dict)
+    for run in runs:
+        owners[labels[run.id], run.task, run.seed][run.id] = run.study
+    clashing = {key[0] for key, ids in owners.items() if len(ids) > 1 and key[0] != "random"}
+    if not clashing:
+        return labels
+    studies = {run.id: run.study for run in runs}
+    by_study = all(len(set(ids.values())) == len(ids) for ids in owners.values())
+    suffix = studies if by_study else {run.id: run.id.rpartition("-")[2] for run in runs}
+    return {run: f"{label} [{suffix[run]}]" if label in clashing else label for run, label in labels.items()}
+
+
+def _fields(config: RunConfig | None) -> dict[str, str]:
+    if config is None:
+        return {}
+    fields = semantic_fields(config)
+    return {
+        name: json.dumps(value, sort_keys=True)
+        for name, value in fields.items()
+        if name not in _NOT_A_DIFFERENCE
+    }
+
+
+def _show(config: RunConfig | None, dotted: str) -> str:
+    value: Any = config
+    for part in dotted.split("."):
+        value = getattr(value, part, None)
+    return str(value)

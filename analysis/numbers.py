@@ -1,0 +1,58 @@
+r"""numbers.tex: the numbers of the tables as macros, ``\wm{score.<design>.<task>.mean}``; an unknown key is an error."""
+
+from __future__ import annotations
+
+import math
+
+from analysis.load import Results
+from analysis.prediction import correlations, horizon_table
+from analysis.scores import score_cells
+from analysis.tables import escape, fixed, number
+
+_HEAD = r"""% Made by `wm report`. \input this file, then write \wm{key}; a key that is not below is an error.
+\makeatletter
+\newcommand{\wm}[1]{%
+  \ifcsname wm@#1\endcsname\csname wm@#1\endcsname\else
+  \PackageError{wm}{no number `#1' in numbers.tex}{Look for the right key in numbers.tex.}\fi}
+\newcommand{\wm@set}[2]{\expandafter\gdef\csname wm@#1\endcsname{#2}}
+"""
+
+
+def numbers(results: Results) -> dict[str, str]:
+    """Key and formatted value; `undefined` where there is none.
+
+    Keys: ``runs.planned``, ``runs.done``, ``score.<design>.<task>.{mean,low,high,n}``,
+    ``correlation.<error>.<image|all>.<designs|runs>.<task|all>.{r,rho,n}`` (each with ``.low`` and ``.high``),
+    ``horizon.<error>.<design>.<task>.{mean,baseline,ratio}``.
+    """
+    runs = results.runs
+    found = {"runs.planned": str(len(runs)), "runs.done": str(int((runs["state"] == "done").sum()))}
+    for cell in score_cells(results).to_dict("records"):
+        key = f"score.{cell['design']}.{cell['task']}"
+        found |= {f"{key}.{name}": _value(cell[name]) for name in ("mean", "low", "high")}
+        found[f"{key}.n"] = str(cell["n"])
+    for line in correlations(results).to_dict("records"):
+        sample = str(line["sample"]).split(" ", maxsplit=1)[0]
+        key = f"correlation.{line['error']}.{sample}.{line['level']}.{line['task']}"
+        for name in ("r", "rho"):
+            found[f"{key}.{name}"] = _value(line[name], places=2)
+            found |= {
+                f"{key}.{name}.{end}": _value(line[f"{name}_{end}"], places=2) for end in ("low", "high")
+            }
+        found[f"{key}.n"] = str(line["n"])
+    for line in horizon_table(results).to_dict("records"):
+        key = f"horizon.{line['error']}.{line['design']}.{line['task']}"
+        found |= {f"{key}.{name}": _value(line[name]) for name in ("mean", "baseline", "ratio")}
+    return found
+
+
+def tex(found: dict[str, str]) -> str:
+    """The content of numbers.tex."""
+    lines = [rf"\wm@set{{{key}}}{{{escape(value)}}}" for key, value in found.items()]
+    return _HEAD + "\n".join([*lines, r"\makeatother", ""])
+
+
+def _value(value: float, places: int | None = None) -> str:
+    if not math.isfinite(value):
+        return "undefined"
+    return number(value) if places is None else fixed(value, places)

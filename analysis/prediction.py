@@ -1,0 +1,134 @@
+"""Open-loop errors per run, their baselines, and what they have to do with the score."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import pandas as pd
+
+from analysis.load import Results
+from analysis.scores import run_scores
+from analysis.statistics import Correlation, correlate
+
+PRIMARY = {"image": "image_error_mean", "reward": "reward_error_mean"}
+"""The error of the mean forecast: the one that the comparison of designs uses (SCIENCE 13)."""
+BASELINE = {"image": "image_error_baseline", "reward": "reward_error_baseline"}
+UNITS = {"image": "0–255", "reward": "reward per step"}
+DATASET = "probe"
+"""Correlations use errors on data that no design has a say in."""
+Error = Literal["image", "reward"]
+
+
+def over_horizon(results: Results, error: Error, dataset: str = DATASET) -> pd.DataFrame:
+    """One row a run and step: run, design, task, seed, step, value, baseline, phase.
+
+    From the final phase; a run that has not reached it appears with its last scheduled measurement.
+    """
+    data = results.open_loop
+    data = data[(data["dataset"] == dataset) & data["metric"].isin([PRIMARY[error], BASELINE[error]])]
+    keys = ["run", "design", "task", "seed"]
+    finals = set(results.runs.loc[results.runs["final"], "run"])
+    wanted = data["run"].isin(finals) == (data["phase"] == "final")
+    wide = data[wanted].pivot_table(
+        index=[*keys, "phase", "step"], columns="metric", values="value", sort=False
+    )
+    wide = wide.reindex(columns=[PRIMARY[error], BASELINE[error]]).reset_index()
+    return wide.rename(columns={PRIMARY[error]: "value", BASELINE[error]: "baseline"}).rename_axis(
+        columns=None
+    )
+
+
+def run_errors(results: Results) -> pd.DataFrame:
+    """One row a run of a model: run, design, task, seed, predict, state, score, image_error, reward_error.
+
+    Errors are means over the horizon on `probe`, of the final phase's frozen weights, as is the score.
+    """
+    scores = run_scores(results)
+    frame = scores[scores["agent"] == "model"].drop(columns=["agent", "final", "episodes", "windowed"])
+    frame = frame.merge(results.runs[["run", "predict"]], on="run")
+    for error in PRIMARY:
+        steps = over_horizon(results, error)  # type: ignore[arg-type]  # a key of PRIMARY
+        steps = steps[steps["phase"] == "final"]
+        for name, column in ((f"{error}_error", "value"), (f"{error}_baseline", "baseline")):
+            means = steps.groupby("run")[column].agg(lambda values: values.mean(skipna=False))
+            frame[name] = frame["run"].map(means).astype(float)
+    return frame.reset_index(drop=True)
+
+
+def correlations(results: Results) -> pd.DataFrame:
+    """Correlation of either error with the score: over designs and over runs, pooled and per task.
+
+    Rows: error, sample (`image designs` | `all designs`), level, task (`all` when pooled), r, rho, n (points),
+    designs, runs, intervals. Only designs that predict images have an image error; the reward error is given on
+    that subset too, so that the two are compared on the same runs.
+    """
+    data = run_errors(results)
+    images = data[data["predict"] == "images"]
+    samples = [
+        ("image", "image designs", images),
+        ("reward", "image designs", images),
+        ("reward", "all designs", data),
+    ]
+    tasks = results.tasks
+    rows: list[dict[str, Any]] = []
+    for task in ["all", *tasks] if len(tasks) > 1 else tasks:
+        for error, sample, frame in samples:
+            chosen = frame if task == "all" else frame[frame["task"] == task]
+            for level in ("designs", "runs"):
+                found = correlation(chosen, f"{error}_error", level, sample, task)
+                rows.append({"error": error, "sample": sample, "level": level, "task": task} | _row(found))
+    return pd.DataFrame(rows)
+
+
+def correlation(frame: pd.DataFrame, x: str, level: Literal["designs", "runs"], *key: object) -> Correlation:
+    """The correlation of a column of `run_errors` with the score."""
+    columns = (frame[name].tolist() for name in ("design", "task", x, "score"))
+    return correlate(*columns, x, *key, level=level)
+
+
+def _row(found: Correlation) -> dict[str, Any]:
+    return {
+        "r": found.r,
+        "r_low": found.pearson[0],
+        "r_high": found.pearson[1],
+        "rho": found.rho,
+        "rho_low": found.spearman[0],
+        "rho_high": found.spearman[1],
+        "n": found.points,
+        "designs": found.designs,
+        "runs": found.runs,
+    }
+
+
+def horizon_table(results: Results) -> pd.DataFrame:
+    """Error against the baseline: one row a design, task and error, means over seeds and steps.
+
+    Columns: error, design, task, first, last (step), mean (over the horizon), baseline (its mean), ratio
+    (mean / baseline; below 1 beats "repeat the last"), n (runs), unfinished (of them, not from the final phase).
+    """
+    rows = []
+    for error in PRIMARY:
+        data = over_horizon(results, error)  # type: ignore[arg-type]  # a key of PRIMARY
+        data = data.dropna(subset=["value"])
+        for (design, task), cell in data.groupby(["design", "task"], sort=False):
+            steps = cell.groupby("step")[["value", "baseline"]].mean()
+            mean, baseline = steps["value"].mean(), steps["baseline"].mean()
+            first, last = steps["value"].iloc[0], steps["value"].iloc[-1]
+            row = {"error": error, "design": design, "task": task, "first": first, "last": last, "mean": mean}
+            row |= {"baseline": baseline, "ratio": mean / baseline if baseline else float("nan")}
+            early = cell.loc[cell["phase"] != "final", "run"].nunique()
+            rows.append(row | {"n": cell["run"].nunique(), "unfinished": early, "horizon": len(steps)})
+    names = [
+        "error",
+        "design",
+        "task",
+        "first",
+        "last",
+        "mean",
+        "baseline",
+        "ratio",
+        "n",
+        "unfinished",
+        "horizon",
+    ]
+    return pd.DataFrame(rows, columns=names)

@@ -1,0 +1,139 @@
+"""A study on disk: which runs it planned, and where each of them is. Reads `plan.jsonl` and `study.yaml`."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness.errors import UserError
+from harness.rundir import read_jsonl
+
+DEFAULT_FINAL_WINDOW = 0.1
+"""Part of a run's planned iterations, counted from the end, over which windowed scores are taken."""
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run of the plan; `path` may not exist yet, or lie in the study that it is reused from."""
+
+    id: str
+    study: str
+    design: str
+    task: str
+    seed: int
+    config: dict[str, Any]
+    path: Path
+    reused_from: str | None = None
+
+
+@dataclass(frozen=True)
+class Study:
+    """RUNS/<study>: its plan, and the digests of what was planned."""
+
+    path: Path
+    runs: tuple[PlannedRun, ...]
+    digests: dict[str, str]
+    final_window: float = DEFAULT_FINAL_WINDOW
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+
+def read_study(path: Path) -> Study:
+    """Reads a study's directory; without a plan, every run directory that it holds counts as planned.
+
+    Raises:
+        UserError: the directory does not exist, holds neither plan nor runs, or its plan cannot be read.
+    """
+    path = path.absolute()
+    if not path.is_dir():
+        raise UserError(f"{path}: no such study; `wm run` or `wm plan` makes it")
+    plan = path / "plan.jsonl"
+    runs = tuple(_planned(path, plan)) if plan.exists() else tuple(_found(path))
+    if not runs:
+        raise UserError(f"{path}: the study has no runs: neither plan.jsonl nor runs/ names one")
+    return Study(
+        path, runs, _digests(path), _final_window(path), tuple(_notes(path, runs, planned=plan.exists()))
+    )
+
+
+def _planned(path: Path, plan: Path) -> list[PlannedRun]:
+    runs = []
+    try:
+        for line in read_jsonl(plan):
+            source = line.get("reused_from")
+            home = path.parent / source if source else path
+            runs.append(
+                PlannedRun(
+                    id=line["id"],
+                    study=path.name,
+                    design=line["design"] or line["config"].get("agent", "model"),
+                    task=line["task"],
+                    seed=line["seed"],
+                    config=line["config"],
+                    path=_locate(home / "runs", line["id"]),
+                    reused_from=source,
+                )
+            )
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{plan}: line {len(runs) + 1} is not a planned run ({error!r}); plan again"
+        ) from error
+    return runs
+
+
+def _locate(runs: Path, run: str) -> Path:
+    """The run's directory: by its id, else by the hex alone (a renamed design keeps its runs)."""
+    exact = runs / run
+    if exact.is_dir():
+        return exact
+    return next(iter(sorted(runs.glob(f"*-{run.rpartition('-')[2]}"))), exact)
+
+
+def _found(path: Path) -> list[PlannedRun]:
+    runs = []
+    for file in sorted((path / "runs").glob("*/run.yaml")):
+        content = yaml.load(file.read_text(), Loader=_LOADER)  # noqa: S506 (a safe loader)
+        config = content["config"]
+        axes = "-".join(str(config.get(axis)) for axis in ("predict", "space", "dynamics"))
+        agent = config.get("agent", "model")
+        design = agent if agent != "model" else config.get("design") or axes
+        runs.append(
+            PlannedRun(content["id"], path.name, design, config["task"], config["seed"], config, file.parent)
+        )
+    return runs
+
+
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def _digests(path: Path) -> dict[str, str]:
+    files = {name: path / name for name in ("study.yaml", "plan.jsonl")}
+    return {
+        name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items() if file.exists()
+    }
+
+
+def _final_window(path: Path) -> float:
+    """`report.final_window` of study.yaml; the default where it is not given."""
+    try:
+        content = yaml.load((path / "study.yaml").read_text(), Loader=_LOADER)  # noqa: S506 (a safe loader)
+        return float(content["report"]["final_window"])
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError):
+        return DEFAULT_FINAL_WINDOW
+
+
+def _notes(path: Path, runs: tuple[PlannedRun, ...], *, planned: bool) -> list[str]:
+    if not planned:
+        return [f"{path.name} has no plan.jsonl: what is missing from it cannot be told"]
+    known = {run.path.name for run in runs}
+    others = [p.parent.name for p in (path / "runs").glob("*/run.yaml") if p.parent.name not in known]
+    if not others:
+        return []
+    return [f"{len(others)} of the runs on disk in {path.name} are not in its plan and are left out"]

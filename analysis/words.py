@@ -1,0 +1,36 @@
+"""Words for counts, tasks and intervals, the same in figures, tables and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def short_count(value: float) -> str:
+    """500, 2k, 1.5M."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:.3g}"
+
+
+def short_task(task: str) -> str:
+    """The task's name without its family: `cartpole-swingup`."""
+    return task.rpartition("/")[2]
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 seed`, `2 seeds`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def seed_range(counts: Iterable[int]) -> str:
+    """`2 seeds`, or `1 to 3 seeds`."""
+    known = sorted(set(counts)) or [0]
+    return plural(known[0], "seed") if len(known) == 1 else f"{known[0]} to {known[-1]} seeds"
+
+
+def interval_words(kinds: Iterable[str]) -> str:
+    """What the bands and bars are, from the kinds of the estimates."""
+    words = {"t": "95 % Student t (under 5 seeds)", "bootstrap": "95 % BCa bootstrap over seeds"}
+    used = [words[kind] for kind in ("t", "bootstrap") if kind in set(kinds)]
+    return " or ".join(used) if used else "none (single seeds)"
