@@ -100,7 +100,9 @@ class ModelAgent:
         return AgentState(self.model.initial(batch), self.planner.initial(batch))
 
     @torch.inference_mode()
-    def observe(self, state: AgentState, column: Observation, rows: Sequence[tuple[str | int, ...]]) -> AgentState:
+    def observe(
+        self, state: AgentState, column: Observation, rows: Sequence[tuple[str | int, ...]]
+    ) -> AgentState:
         """See `Agent.observe`."""
         noise = self._noise(self.model.draws("observe", (1,)), "observe_noise", rows)
         with self._autocast():
@@ -116,7 +118,10 @@ class ModelAgent:
         futures = self._noise(draws, "predict_noise", rows)
         with self._autocast():
             plan, memory = self.planner.plan(
-                lambda belief, actions: self.score(belief, actions, futures), state.model, state.planner, proposals
+                lambda belief, actions: self.score(belief, actions, futures),
+                state.model,
+                state.planner,
+                proposals,
             )
         action = plan.action.float().cpu()
         self.plan_seconds += time.monotonic() - begun
@@ -138,7 +143,9 @@ class ModelAgent:
         state = self.model.expand(belief, candidates * count)
         if count > 1:
             actions = actions.repeat_interleave(count, 1)
-            futures = {name: noise.repeat(1, candidates, *[1] * (noise.dim() - 2)) for name, noise in futures.items()}
+            futures = {
+                name: noise.repeat(1, candidates, *[1] * (noise.dim() - 2)) for name, noise in futures.items()
+            }
         forecast = self.model.predict(state, actions, futures, decode=False)
         returns = self.objective(forecast.reward.float(), forecast.continues, self.discount)
         return returns.reshape(batch, candidates, count).mean(2)

@@ -21,7 +21,9 @@ from planners.types import Planner
 
 def make_streams(config: RunConfig) -> Streams:
     """The run's random streams; the design is its axes, so that two names of one design draw alike."""
-    design = f"{config.predict}-{config.space}-{config.dynamics}-{config.reward_from}-{config.reward_gradient}"
+    design = (
+        f"{config.predict}-{config.space}-{config.dynamics}-{config.reward_from}-{config.reward_gradient}"
+    )
     return Streams(config.seed, config.task, design)
 
 

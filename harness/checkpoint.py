@@ -92,7 +92,9 @@ class CheckpointStore:
         content = read_checkpoint(self.model_file) if self.model_file.exists() else self.load()
         if content is None:
             raise RunError(
-                "corrupt", f"{self.directory} holds no whole checkpoint.", "It needs storage.checkpoint: model or full."
+                "corrupt",
+                f"{self.directory} holds no whole checkpoint.",
+                "It needs storage.checkpoint: model or full.",
             )
         weights: dict[str, Any] = content["model"]
         return weights

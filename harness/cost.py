@@ -66,7 +66,9 @@ def model_cost(model: AnyWorldModel, candidates: int = 8, horizon: int = 4) -> M
     return ModelCost(sum(used.seen.values()), total, counter.get_total_flops() / (candidates * horizon))
 
 
-def _zeros(model: AnyWorldModel, call: Call, lead: tuple[int, ...], steps: int, device: torch.device) -> Noise:
+def _zeros(
+    model: AnyWorldModel, call: Call, lead: tuple[int, ...], steps: int, device: torch.device
+) -> Noise:
     return {
         name: torch.zeros(draw.shape, device=device) for name, draw in model.draws(call, lead, steps).items()
     }

@@ -74,6 +74,7 @@ def execute(
 def _attempt(run: RunDir, monitor: Monitor, owns: Callable[[], bool], datasets: Path) -> Ending:
     """Sets the process up and runs to the end."""
     config = run.read_config()
+    monitor.state.iterations = config.train.episodes if config.agent == "model" else 0
     _check_versions(run, config)
     rendering = _select_rendering(config)
     import torch
@@ -140,7 +141,9 @@ def _record_start(
     run: RunDir, config: RunConfig, attempt: int, device: str, rendering: str | None, threads: int
 ) -> None:
     numeric = {
-        name: _dotted(config, name) for name, field in walk(RunConfig) if category_of(field) is Category.NUMERIC
+        name: _dotted(config, name)
+        for name, field in walk(RunConfig)
+        if category_of(field) is Category.NUMERIC
     }
     record = {
         "event": "start",

@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Literal
 
 FailureKind = Literal[
-    "code", "disk", "rendering", "host-memory", "gpu-memory", "corrupt", "time-limit", "preempted", "node", "diverged"
+    "code",
+    "disk",
+    "rendering",
+    "host-memory",
+    "gpu-memory",
+    "corrupt",
+    "time-limit",
+    "preempted",
+    "node",
+    "diverged",
 ]
 
 

@@ -63,8 +63,7 @@ def run_model(
         ending = "diverged"
     finally:
         envs.close()
-    loop.metrics.commit()
-    loop.metrics.close()
+        loop.metrics.close()
     write_summary(run, ending)
     monitor.write(iteration=loop.position.iteration, progress=1.0)
     return ending
@@ -96,7 +95,6 @@ def run_random(
     counters = {"iteration": 0, "env_steps": 0, "grad_steps": 0, "wall_seconds": 0.0}
     for kind, record in measurement.records:
         metrics.write(kind, counters | record)
-    metrics.commit()
     metrics.close()
     _keep(run, config, measurement)
     write_summary(run, "done")
@@ -146,4 +144,8 @@ def _keep(run: RunDir, config: RunConfig, measurement: Measurement) -> None:
 
 def _episode_arrays(episodes: list[Episode]) -> dict[str, Any]:
     """Episodes as arrays `000000.image` and so on, the layout of a replay shard."""
-    return {f"{i:06d}.{name}": array for i, episode in enumerate(episodes) for name, array in to_arrays(episode).items()}
+    return {
+        f"{i:06d}.{name}": array
+        for i, episode in enumerate(episodes)
+        for name, array in to_arrays(episode).items()
+    }

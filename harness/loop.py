@@ -226,7 +226,10 @@ class Loop:
         self._tick("collecting")
 
     def _tick(self, phase: str) -> None:
-        within = {"collect": 0.0, "train": self.position.update / max(1, self.config.train.updates_per_episode)}
+        within = {
+            "collect": 0.0,
+            "train": self.position.update / max(1, self.config.train.updates_per_episode),
+        }
         fraction = self.position.iteration + within.get(self.position.stage, 0.9)
         self.monitor.tick(
             phase=phase,
@@ -235,4 +238,3 @@ class Loop:
             grad_steps=self.grad_steps,
             progress=min(1.0, fraction / (self.config.train.episodes + 1)),
         )
-

@@ -78,14 +78,23 @@ class Measurer:
 
     def final(self, agent: Agent) -> Measurement:
         """The final phase: returns and errors of the same frozen weights, on episodes common to all designs."""
-        return self._measure(agent, [("final", i) for i in range(self.config.evaluation.final_episodes)], "final")
+        return self._measure(
+            agent, [("final", i) for i in range(self.config.evaluation.final_episodes)], "final"
+        )
 
     def _measure(self, agent: Agent, keys: list[EpisodeKey], phase: Phase) -> Measurement:
         envs = self.envs.take(min(len(keys), self.config.runtime.parallel_envs))
         exploration: Exploration = Greedy() if isinstance(agent, ModelAgent) else UniformRandom()
-        result = Measurement(episodes=play_all(agent, envs, self.task.spec, keys, exploration, self.streams, self.tick))
+        result = Measurement(
+            episodes=play_all(agent, envs, self.task.spec, keys, exploration, self.streams, self.tick)
+        )
         for (_, number), episode in zip(keys, result.episodes, strict=True):
-            record = {"return": episode.total_return, "length": episode.length, "episode": number, "phase": phase}
+            record = {
+                "return": episode.total_return,
+                "length": episode.length,
+                "episode": number,
+                "phase": phase,
+            }
             result.records.append(("evaluation", record))
         if isinstance(agent, ModelAgent):
             self._measure_open_loop(agent, result, phase)
@@ -108,7 +117,9 @@ class Measurer:
         common = Streams(0, self.config.task, "")
         rng = (self.streams if name == "own" else common).numpy("open_loop_starts", name)
         try:
-            starts = open_loop_starts(episodes, evaluation.starts, evaluation.context, evaluation.horizon, rng)
+            starts = open_loop_starts(
+                episodes, evaluation.starts, evaluation.context, evaluation.horizon, rng
+            )
         except UserError:
             if name == "own":
                 return None

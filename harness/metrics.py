@@ -38,6 +38,8 @@ class MetricsLog:
         return self._file.tell()
 
     def close(self) -> None:
+        """Makes everything written durable and closes the file."""
+        self.commit()
         self._file.close()
 
 

@@ -25,7 +25,9 @@ class Monitor:
         owns: asked before the state is replaced; a run that was taken over writes nothing.
     """
 
-    def __init__(self, run: RunDir, state: RunState, stop: Callable[[], bool], owns: Callable[[], bool]) -> None:
+    def __init__(
+        self, run: RunDir, state: RunState, stop: Callable[[], bool], owns: Callable[[], bool]
+    ) -> None:
         self.run = run
         self.state = state
         self._stop = stop

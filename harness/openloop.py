@@ -24,7 +24,9 @@ from models.types import AnyWorldModel, Forecast, Observation
 
 MOVING = 8
 """A pixel moves if one of its channels differs from the last context frame by more than this, out of 255."""
-_CHUNK = 8  # starts forecast at once: a fixed number, so that the same run always computes in the same batches
+_CHUNK = (
+    8  # starts forecast at once: a fixed number, so that the same run always computes in the same batches
+)
 
 Floats = NDArray[np.float64]
 
@@ -119,7 +121,12 @@ class _Truth:
 
     @classmethod
     def of(
-        cls, episodes: Sequence[Episode], starts: NDArray[np.int64], horizon: int, context: int, device: torch.device
+        cls,
+        episodes: Sequence[Episode],
+        starts: NDArray[np.int64],
+        horizon: int,
+        context: int,
+        device: torch.device,
     ) -> _Truth:
         def stack(name: str, before: int, after: int) -> Tensor:
             parts = [getattr(episodes[e], name)[t + 1 - before : t + 1 + after] for e, t in starts]
@@ -190,7 +197,7 @@ def _forecast(
 
 
 def _score_rewards(tally: _Tally, forecast: Tensor, truth: _Truth) -> None:
-    """forecast [n, S, H] against truth [n, H]."""
+    """Scores forecast [n, S, H] against truth [n, H]."""
     for suffix, power in (("", 1), ("_mse", 2)):
         tally.add(f"reward_error{suffix}", (forecast - truth.reward[:, None]).abs().pow(power).mean(1))
         tally.add(f"reward_error_mean{suffix}", (forecast.mean(1) - truth.reward).abs().pow(power))
@@ -199,7 +206,7 @@ def _score_rewards(tally: _Tally, forecast: Tensor, truth: _Truth) -> None:
 
 
 def _score_images(tally: _Tally, forecast: Tensor, truth: _Truth) -> None:
-    """forecast [n, S, H, 3, h, w] in [0, 1] against truth u8[n, H, 3, h, w]; errors in 0..255, not rounded."""
+    """Scores forecast [n, S, H, 3, h, w] in [0, 1] against truth u8[n, H, 3, h, w]; errors in 0..255, not rounded."""
     forecast = (forecast * 255).clamp(0, 255)
     target = truth.image.float()
     mean = forecast.mean(1)

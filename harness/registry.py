@@ -27,7 +27,9 @@ class Entry:
 MODELS: dict[tuple[str, str], Entry] = {
     ("images", "latent"): Entry("models.rssm:RSSM", 1, "RSSM with image decoder and reward head"),
     ("rewards", "latent"): Entry("models.rssm:RSSM", 1, "RSSM with reward head only"),
-    ("rewards", "pixel"): Entry("models.reward_predictor:RewardPredictor", 1, "recurrent reward predictor on frames"),
+    ("rewards", "pixel"): Entry(
+        "models.reward_predictor:RewardPredictor", 1, "recurrent reward predictor on frames"
+    ),
 }
 """Built-in models by (predict, space)."""
 
@@ -99,7 +101,7 @@ def planner_version(name: str) -> int:
 
 def task_version(name: str) -> int:
     """The version of a task family, or of a task of the user's own."""
-    return _own_version(name) if ":" in name else TASK_VERSIONS.get(name.split("/")[0], 0)
+    return _own_version(name) if ":" in name else TASK_VERSIONS.get(name.partition("/")[0], 0)
 
 
 def _known_planner(name: str) -> str:
@@ -110,5 +112,7 @@ def _known_planner(name: str) -> str:
 def _own_version(path: str) -> int:
     version = getattr(load(path), "version", None)
     if not isinstance(version, int):
-        raise UserError(f"{path} needs an integer attribute `version`, so that results of two versions never mix")
+        raise UserError(
+            f"{path} needs an integer attribute `version`, so that results of two versions never mix"
+        )
     return version

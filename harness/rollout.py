@@ -24,7 +24,9 @@ Tick = Callable[[], None]
 class _Row:
     """One environment, its episode so far, and its exploration's stream."""
 
-    def __init__(self, env: gymnasium.Env[Any, Any], spec: TaskSpec, key: EpisodeKey, streams: Streams) -> None:
+    def __init__(
+        self, env: gymnasium.Env[Any, Any], spec: TaskSpec, key: EpisodeKey, streams: Streams
+    ) -> None:
         self.env = env
         self.rng = streams.numpy("exploration", *key)
         self.image, info = env.reset(seed=streams.env_seed("episode", *key))
@@ -86,7 +88,9 @@ def play_all(
 ) -> list[Episode]:
     """Plays any number of episodes, as many side by side as there are environments."""
     groups = [keys[i : i + len(envs)] for i in range(0, len(keys), len(envs))]
-    return [episode for group in groups for episode in play(agent, envs, spec, group, exploration, streams, tick)]
+    return [
+        episode for group in groups for episode in play(agent, envs, spec, group, exploration, streams, tick)
+    ]
 
 
 def _column(rows: Sequence[_Row], *, first: bool) -> Observation:

@@ -54,13 +54,18 @@ class Streams:
         """A fresh torch stream, on the CPU whatever the device, so that devices see the same numbers."""
         return torch.Generator().manual_seed(self.key(purpose, *index))
 
-    def noise(self, draws: Mapping[str, tuple[tuple[int, ...], str]], purpose: str, *index: str | int) -> dict[str, Tensor]:
+    def noise(
+        self, draws: Mapping[str, tuple[tuple[int, ...], str]], purpose: str, *index: str | int
+    ) -> dict[str, Tensor]:
         """The tensors that a call declared, from one stream, in order of their names."""
         generator = self.torch(purpose, *index)
         return {name: _draw(*draws[name], generator) for name in sorted(draws)}
 
     def row_noise(
-        self, draws: Mapping[str, tuple[tuple[int, ...], str]], purpose: str, rows: Iterable[tuple[str | int, ...]]
+        self,
+        draws: Mapping[str, tuple[tuple[int, ...], str]],
+        purpose: str,
+        rows: Iterable[tuple[str | int, ...]],
     ) -> dict[str, Tensor]:
         """Noise of a batch whose row b has the stream of index rows[b], whatever else is in the batch.
 

@@ -26,7 +26,9 @@ class Trainer:
         device: of the model.
     """
 
-    def __init__(self, config: RunConfig, model: AnyWorldModel, streams: Streams, device: torch.device) -> None:
+    def __init__(
+        self, config: RunConfig, model: AnyWorldModel, streams: Streams, device: torch.device
+    ) -> None:
         assert isinstance(model, nn.Module)
         self.model = model
         self.parameters = list(model.parameters())
@@ -55,8 +57,8 @@ class Trainer:
         norm = nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
         self.optimizer.step()
         for name, value in {"loss": loss.total, "gradient_norm": norm, **loss.metrics}.items():
-            value = value.detach().double()
-            sums[name] = sums[name] + value if name in sums else value
+            number = value.detach().double()
+            sums[name] = sums[name] + number if name in sums else number
 
     def _to_device(self, clips: ClipBatch) -> SequenceBatch:
         fields = (clips.image, clips.action, clips.reward, clips.first, clips.terminal, clips.mask)

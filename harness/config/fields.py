@@ -40,7 +40,7 @@ def semantic(default: Any, *, neutral: Any, doc: str, **bounds: Any) -> Any:
         doc: one sentence for `--help`, the schema and the documentation.
         bounds: pydantic constraints, such as ``ge=1``.
     """
-    extra = {"category": Category.SEMANTIC.value}
+    extra: dict[str, Any] = {"category": Category.SEMANTIC.value}
     if neutral is not NO_NEUTRAL:
         extra["neutral"] = neutral
     return Field(default, description=doc, json_schema_extra=extra, **bounds)

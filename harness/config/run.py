@@ -27,9 +27,13 @@ class RunConfig(Section):
     """One run: an agent on a task with a seed. Design axes are null unless `agent` is `model`."""
 
     agent: Literal["model", "random", "oracle"] = semantic(
-        "model", neutral=NO_NEUTRAL, doc="a model with a planner, uniformly random actions, or the true simulator"
+        "model",
+        neutral=NO_NEUTRAL,
+        doc="a model with a planner, uniformly random actions, or the true simulator",
     )
-    task: str = semantic(..., neutral=NO_NEUTRAL, doc="dmc/<domain>-<task>, toy/point-mass, or package.module:Name")
+    task: str = semantic(
+        ..., neutral=NO_NEUTRAL, doc="dmc/<domain>-<task>, toy/point-mass, or package.module:Name"
+    )
     seed: int = semantic(0, neutral=NO_NEUTRAL, doc="seed of every random stream of the run", ge=0, lt=2**31)
     design: str | None = other(Category.COSMETIC, None, "name of the design, as the study gave it")
 
@@ -71,7 +75,12 @@ class RunConfig(Section):
         """A model's axes that were not given take their ordinary values."""
         if not isinstance(data, dict) or data.get("agent", "model") != "model":
             return data
-        ordinary = {"reward_from": "state", "reward_gradient": "shared", "image_fraction": 1.0, "size": "paper"}
+        ordinary = {
+            "reward_from": "state",
+            "reward_gradient": "shared",
+            "image_fraction": 1.0,
+            "size": "paper",
+        }
         return data | {axis: value for axis, value in ordinary.items() if data.get(axis) is None}
 
     @model_validator(mode="after")

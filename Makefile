@@ -1,0 +1,39 @@
+# make quickstart   set up, run studies/quickstart.yaml, write its report
+# make test         set up, run the tests
+# make bench        set up, time training and planning (KAIXHIN=DIR: beside a checkout of Kaixhin/PlaNet)
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+WORKERS ?= $(shell nproc)
+
+.PHONY: quickstart test lint types bench setup clean
+.DELETE_ON_ERROR:
+
+setup: $(READY)
+
+# A stamp of what was installed; the editable install follows the sources by itself.
+$(READY): pyproject.toml constraints.txt scripts/setup.sh
+	PYTHON="$(PYTHON)" VENV="$(VENV)" bash scripts/setup.sh
+	@touch $@
+
+quickstart: $(READY)
+	@$(BIN)/wm run studies/quickstart.yaml
+	@$(BIN)/wm report quickstart
+
+test: $(READY)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+bench: $(READY)
+	$(BIN)/python benchmarks/rssm_vs_kaixhin.py
+
+clean:
+	rm -rf $(VENV) *.egg-info
