@@ -140,8 +140,7 @@ def _print_json(
     content: dict[str, Any] = {"study": found.name, "runs": rows, "dropped": dropped, "cost": price}
     if difference is not None:
         content["diff"] = asdict(difference)
-    json.dump(content, sys.stdout)
-    print()
+    print(json.dumps(content))  # in one piece: json.dump writes 10,000 runs word by word
     for note in found.notes:
         say(f"note: {note}")
 

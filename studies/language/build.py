@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import ValidationError
 
 from harness.config import RunConfig
+from harness.config.fields import Section
 from harness.config.run import AXES
 from harness.config.sections import EnvConfig
 from harness.errors import UserError
 from harness.supported import contradiction, not_built
 from studies.language.designs import canonical
-from studies.language.fields import find, split
+from studies.language.fields import find, sections
 from studies.language.match import Condition
 from studies.language.names import CANONICAL
 from studies.language.study import Design, Study, plain_fields
@@ -89,18 +91,21 @@ def build_config(merged: dict[str, Any], label: str | None) -> RunConfig:
         NotBuiltError: no model exists for the design yet.
     """
     tree: dict[str, Any] = {}
+    inner: dict[str, list[tuple[str, Any]]] = {section: [] for section in sections()}
     for name, value in merged.items():
-        parts = _split(name)
-        inner = tree
-        for part in parts[:-1]:
-            inner = inner.setdefault(part, {})
-        inner[parts[-1]] = value
+        section, dot, rest = name.partition(".")
+        if dot:
+            inner[section].append((rest, value))
+        else:
+            tree[name] = value
     agent = merged.get("agent", "model")
     tree["design"] = label if agent == "model" else None
     if "task" not in tree:
         raise ImpossibleError("no task is given: add task to the grid")
     try:
-        config = RunConfig.model_validate(tree)
+        config = RunConfig.model_validate(
+            tree | {name: _section(name, items) for name, items in inner.items()}
+        )
     except ValidationError as error:
         raise ImpossibleError(_message(error)) from None
     _check_label(config)
@@ -148,7 +153,29 @@ def _task_complaint(task: str, env: EnvConfig) -> str:
     return ""
 
 
-_split = functools.cache(split)
+def _section(name: str, items: list[tuple[str, Any]]) -> Section:
+    """A section of the configuration; frozen, so that equal ones of many cells are one object."""
+    flat = all("." not in field and not isinstance(value, dict) for field, value in items)
+    return _equal_section(name, tuple(items)) if flat else _new_section(name, items)
+
+
+@functools.lru_cache(maxsize=4096)
+def _equal_section(name: str, items: tuple[tuple[str, Any], ...]) -> Section:
+    return _new_section(name, items)
+
+
+def _new_section(name: str, items: Iterable[tuple[str, Any]]) -> Section:
+    tree: dict[str, Any] = {}
+    for field, value in items:
+        owner, dot, entry = field.partition(".")
+        if dot:
+            tree.setdefault(owner, {})[entry] = value
+        else:
+            tree[field] = value
+    kind = RunConfig.model_fields[name].annotation
+    assert isinstance(kind, type)
+    assert issubclass(kind, Section)
+    return kind.model_validate(tree)
 
 
 def _message(error: ValidationError) -> str:

@@ -102,7 +102,7 @@ class FieldSpec:
         if detail["type"] == "string_pattern_mismatch":
             return f"{shown(value)} is not one of its forms: {self.doc}"
         inner = "".join(f" (in {part})" for part in detail["loc"][:1] if isinstance(value, dict))
-        hint = trap(value) if isinstance(value, str) else ""
+        hint = trap(value, boolean=bool in parts_of(self.type)) if isinstance(value, str) else ""
         if isinstance(value, float) and value.is_integer() and int in parts_of(self.type):
             hint = f" (write {int(value)})"
         return f"must be {self._expected()}, not {shown(value)}{inner}{hint}"
@@ -196,11 +196,6 @@ def check_value(spec: FieldSpec, value: Any, mark: Mark, path: str, problems: Pr
         problems.add(mark, path, str(error))
         return None
     return checked
-
-
-def split(name: str) -> tuple[str, ...]:
-    """The parts of a dotted name: section, field and, in a mapping, entry."""
-    return tuple(name.split(".", 2))
 
 
 def default_of(name: str) -> Any:

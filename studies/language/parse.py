@@ -50,7 +50,9 @@ def parse_study(text: str, source: str, overrides: Sequence[str] = ()) -> Study:
     problems = Problems()
     given = read_overrides(overrides, problems)
     root = parse_yaml(text, source, problems)
-    if root is None or not is_mapping(root, "", problems):
+    if root is not None and not isinstance(root.value, dict):
+        problems.add(root.mark, "", f"a study is a mapping (name: ..., grid: ...), not {root.describe()}")
+    if root is None or not isinstance(root.value, dict):
         raise StudyError(problems.found)
     study = _Reader(root, problems).read()
     problems.raise_any()
@@ -78,7 +80,10 @@ class _Reader:
         study.base = read_fields(self.entries.get("base"), "base", problems)
         before = len(problems.found)
         study.designs = read_designs(self.entries.get("designs"), self.entries.get("factorial"), problems)
-        written = Known(tuple(study.designs), complete=len(problems.found) == before)
+        written = Known(
+            tuple(study.designs),
+            complete=not any(found.path.startswith("factorial") for found in problems.found[before:]),
+        )
         self._blocks(written)
         self._count()
         study.exclude = [read_where(node, path, written, problems) for node, path in self._items("exclude")]
@@ -143,12 +148,14 @@ class _Reader:
     def _zip(self, node: Node, path: str, written: Known) -> list[Axis]:
         if not is_mapping(node, path, self.problems):
             return []
+        before = len(self.problems.found)
         axes = read_axes(node, path, written, self.problems)
         if not node.value:
             self.problems.add(node.mark, path, "empty: it has no runs")
+        whole = len(self.problems.found) == before
         longest = max((axis.count for axis in axes), default=0)
         for axis in axes:
-            if axis.count != longest and not self.problems.found:
+            if axis.count != longest and whole:
                 message = f"{axis.count} values, but {longest} elsewhere in this block: they vary together"
                 self.problems.add(axis.mark, axis.path, message)
         return axes

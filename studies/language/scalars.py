@@ -51,12 +51,15 @@ def resolve(text: str) -> Scalar:
     return text
 
 
-def trap(text: str) -> str:
+def trap(text: str, *, boolean: bool) -> str:
     """A hint for a text that stands where a number or a boolean belongs; empty if there is none to give."""
-    if text.lower() in {"on", "yes", "y"}:
-        return " (write true)"
-    if text.lower() in {"off", "no", "n"}:
-        return " (write false)"
+    if boolean:
+        meant = {"on": "true", "yes": "true", "y": "true", "off": "false", "no": "false", "n": "false"}.get(
+            text.lower()
+        )
+        return f" (write {meant})" if meant else ""
+    if text.startswith("range(") and not text.endswith(")"):
+        return " (inside [] and {} a comma ends a value: quote the range)"
     if re.fullmatch(r"[-+]?[0-9][0-9_]*", text):
         return f" (write {text.replace('_', '')})" if "_" in text else " (remove the quotes)"
     if re.fullmatch(r"[0-9]+(:[0-9]+)+", text):
