@@ -32,7 +32,8 @@ class Progress:
 
     def __init__(self, total: int, finished: int, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True, highlight=False)
-        self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
+        terminal = self._console.is_terminal
+        self._live = Live(console=self._console, auto_refresh=False, transient=True) if terminal else None
         self._total = total
         self._finished = finished
         self._began = time.time()
@@ -49,7 +50,6 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
         if self._live:
-            self._live.update(Group(), refresh=True)
             self._live.stop()
 
     def started(self, worker: Worker) -> None:
@@ -71,7 +71,7 @@ class Progress:
         if outcome.elsewhere:
             words.append("belongs to another process")
         elif condition.name == "done" and state and state.last_return is not None:
-            words.append(f"return {state.last_return:.1f}")
+            words.append(f"last return {state.last_return:.1f}")
         elif condition.note:
             words.append(condition.note.splitlines()[0])
         words.append(duration(outcome.seconds))
@@ -99,30 +99,42 @@ class Progress:
     def _table(
         self, running: Sequence[Worker], states: dict[str, RunState | None], waiting: int, now: float
     ) -> Group:
+        rows = [self._row(worker, states[worker.job.run.id], now) for worker in running]
+        widths = [max((len(row[column]) for row in rows), default=0) for column in range(1, 5)]
+        room = self._console.width - sum(widths) - 2 * len(widths)  # the name gives way on a narrow terminal
         table = Table.grid(padding=(0, 2))
         for _ in range(5):
             table.add_column(no_wrap=True)
-        for worker in running:
-            table.add_row(*map(escape, self._row(worker, states[worker.job.run.id], now)))
+        for row in rows:
+            table.add_row(*map(escape, [shorten(row[0], room), *row[1:]]))
         bar = Table.grid(padding=(0, 2))
         bar.add_row(
-            ProgressBar(total=self._total, completed=self._finished + _work(states), width=40),
+            ProgressBar(
+                total=self._total,
+                completed=self._finished + _work(states),
+                width=min(40, self._console.width // 4),
+            ),
             escape(self._summary(states, waiting, now)),
         )
         return Group(table, bar)
 
     def _row(self, worker: Worker, state: RunState | None, now: float) -> list[str]:
-        """Run, phase, iteration, last return, and time left."""
+        """Run without its hex, phase, iteration, last return, and time left."""
         name = worker.job.run.id
-        if state is None or state.state != "running":
-            return [name, "starting", "", "", ""]
-        score = f"return {state.last_return:.1f}" if state.last_return is not None else ""
-        before = self._work_at_start.get(name, 0.0)
-        left = time_left(state.progress - before, 1.0 - state.progress, now - worker.started)
-        return [name, state.phase, f"iteration {state.iteration}/{state.iterations}", score, left]
+        label = name.rpartition("-")[0]
+        if state is None or state.heartbeat < worker.started:
+            return [label, "starting", "", "", ""]
+        if state.state != "running":
+            return [label, "ending", "", "", ""]
+        where = f"{state.iteration}/{state.iterations}" if state.iterations else ""
+        score = f"last return {state.last_return:.1f}" if state.last_return is not None else ""
+        left = time_left(
+            state.progress - self._work_at_start.get(name, 0.0), 1.0 - state.progress, now - worker.started
+        )
+        return [label, state.phase, where, score, left]
 
     def _summary(self, states: dict[str, RunState | None], waiting: int, now: float) -> str:
-        """`5 of 12 done, 2 running, 5 waiting, about 7 min left`."""
+        """`5 of 12 done, 2 running, 5 waiting, 7 min left`."""
         now_done = _work(states)
         before = sum(self._work_at_start.get(name, 0.0) for name in states)
         left = time_left(
@@ -136,11 +148,17 @@ def _work(states: dict[str, RunState | None]) -> float:
     return sum(state.progress for state in states.values() if state)
 
 
+def shorten(name: str, width: int) -> str:
+    """A name cut in the middle, so that its seed is still seen; never shorter than 10."""
+    width = max(10, width)
+    return name if len(name) <= width else f"{name[: width - 5]}…{name[-4:]}"
+
+
 def time_left(done: float, left: float, seconds: float) -> str:
-    """`about 7 min left`, from the work done in some seconds; the empty string before that can be told."""
+    """`7 min left`, from the work done in some seconds; the empty string before that can be told."""
     if done <= 0.01 or seconds < 5:
         return ""
-    return f"about {duration(left / done * seconds)} left"
+    return f"{duration(left / done * seconds)} left"
 
 
 def duration(seconds: float) -> str:

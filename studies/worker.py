@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
+import logging
 import os
 import signal
 import sys
@@ -72,6 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
         return WRONG
     try:
         log = _redirect_to(options.run / "log.txt")
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
         threading.Thread(target=_watch, args=(options.parent, stop, log), daemon=True).start()
         ending = run_claimed(options.run, options.datasets, stop, claim.still_mine, options.execute)
         print(f"--- {ending}, {time.strftime('%Y-%m-%d %H:%M:%S')}", flush=True)

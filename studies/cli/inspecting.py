@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -149,7 +150,8 @@ def logs(
                 sys.stdout.write(line)
             offset = file.tell()
     if follow:
-        _follow(log, offset)
+        with suppress(KeyboardInterrupt):
+            _follow(log, offset)
 
 
 def _follow(log: Path, offset: int) -> None:

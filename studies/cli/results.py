@@ -30,7 +30,6 @@ def report(
 ) -> None:
     """Draws figures, tables and an HTML report, also of partial data."""
     from analysis.report import build_report
-
     from studies import store
 
     opened = [store.open_study(name, store.runs_root(runs)) for name in study]
@@ -48,7 +47,9 @@ def evaluate(
     dataset: Annotated[
         str,
         typer.Option(
-            "--dataset", metavar="NAME", help="Episodes to measure forecasts on: probe, or a directory."
+            "--dataset",
+            metavar="NAME",
+            help="Episodes to measure forecasts on: probe, own (those just played), or a directory.",
         ),
     ] = "probe",
     episodes: Annotated[
@@ -64,8 +65,8 @@ def evaluate(
     """Plays a trained run again and measures its forecasts; writes nothing into the run."""
     import json
 
-    from harness.entry import evaluate as evaluate_run
     from harness.errors import RunError, UserError
+    from harness.evaluate import evaluate_run
     from harness.rundir import RunDir
     from studies import store
 
@@ -73,15 +74,21 @@ def evaluate(
     directory = RunDir(store.find_run(run, root))
     try:
         measured = evaluate_run(
-            directory, dataset=dataset, episodes=episodes, video=video, datasets=root / "datasets"
+            directory,
+            dataset=dataset,
+            episodes=episodes,
+            video=video,
+            datasets=root / "datasets",
+            report=say,
         )
     except RunError as error:
         raise UserError(str(error)) from error
     if json_:
         print(json.dumps(measured))
         return
-    for name, value in measured.items():
-        print(f"{name}: {_short(value)}")
+    for name, value in (measured | (measured.pop("open_loop") or {})).items():
+        if value is not None:
+            print(f"{name}: {_short(value)}")
 
 
 def _short(value: object) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from studies.dispatch import Seen
-    from studies.store import StudyDir
+    from studies.store import StoredRun, StudyDir
 
 _COLOURS = {"done": "green", "failed": "red", "lost": "red", "diverged": "magenta", "running": "cyan"}
 _MAX_ROWS = 40
@@ -42,17 +43,26 @@ def status(
     if json_:
         _print_json(opened, dispatch.survey(chosen))
     elif watch:
-        from rich.live import Live
-
-        with Live(console=console(), auto_refresh=False) as live:
-            while True:
-                seen = dispatch.survey(chosen)
-                live.update(_overview(opened, seen), refresh=True)
-                if not any(one.condition.name in {"pending", "running", "preempted", "lost"} for one in seen):
-                    return
-                time.sleep(_WATCH_SECONDS)
+        with suppress(KeyboardInterrupt):
+            _watch(opened, chosen)
     else:
         console().print(_overview(opened, dispatch.survey(chosen)))
+
+
+def _watch(study: StudyDir, runs: list[StoredRun]) -> None:
+    """Shows the overview anew until nothing is left to do."""
+    from rich.live import Live
+
+    from studies import dispatch
+    from studies.status import CONTINUED
+
+    with Live(console=console(), auto_refresh=False) as live:
+        while True:
+            seen = dispatch.survey(runs)
+            live.update(_overview(study, seen), refresh=True)
+            if not any(one.condition.name in CONTINUED | {"running"} for one in seen):
+                return
+            time.sleep(_WATCH_SECONDS)
 
 
 def _print_json(study: StudyDir, seen: list[Seen]) -> None:
@@ -122,7 +132,7 @@ def _matrix(seen: list[Seen]) -> RenderableType:
                 text.append(f"{finished}/{count.total()}", style="green" if whole else "")
             for name in ("diverged", "running", "preempted", "lost", "failed"):
                 if count[name]:
-                    text.append(f" {count[name]} {name}", style=_COLOURS.get(name, "yellow"))
+                    text.append(f", {count[name]} {name}", style=_COLOURS.get(name, "yellow"))
             row.append(text)
         table.add_row(*row)
     return table

@@ -219,7 +219,7 @@ def test_status(wm, tmp_path):
     assert status == 0
     assert "6 runs: 3 done, 3 failed" in out
     assert "3/3" in out
-    assert "0/3 3 failed" in out
+    assert "0/3, 3 failed" in out
     assert "3 runs, same error: code: fails by design" in out
     status, out, err = wm("status", "mine", "--json")
     found = json.loads(out)
