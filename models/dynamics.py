@@ -136,4 +136,4 @@ Cell = StochasticCell | DeterministicCell
 
 def _gaussian(stats: Tensor) -> Gaussian:
     mean, std = stats.float().chunk(2, -1)
-    return Gaussian(mean, F.softplus(std) + MIN_STD)
+    return Gaussian(mean, F.softplus(std.contiguous()) + MIN_STD)  # strided, softplus takes ten times as long

@@ -154,23 +154,26 @@ class RSSM(nn.Module):
     def predict(self, state: RSSMState, actions: Tensor, noise: Noise, *, decode: bool) -> Forecast:
         """Rolls out open loop over actions [.., H, A]; see `models.types.WorldModel.predict`."""
         features = self.imagine(state, actions, noise)
-        reward = self.reward(features).squeeze(-1).float()
-        continues = None if self.continues is None else self.continues(features).squeeze(-1).float().sigmoid()
+        reward = self.reward(features).squeeze(-1).float().movedim(0, -1)
+        continues = None
+        if self.continues is not None:
+            continues = self.continues(features).squeeze(-1).float().sigmoid().movedim(0, -1)
         image = None
         if decode and self.decoder is not None:
-            image = self.decoder(features.flatten(0, -2)).float() + 0.5
-            image = image.clamp(0, 1).unflatten(0, features.shape[:-1])
+            features = features.movedim(0, -2)
+            image = (self.decoder(features.flatten(0, -2)).float() + 0.5).clamp(0, 1)
+            image = image.unflatten(0, features.shape[:-1])
         return Forecast(reward, image, continues)
 
     def imagine(self, state: RSSMState, actions: Tensor, noise: Noise) -> Tensor:
-        """Features [.., H, F] of the open-loop forecast over actions [.., H, A]."""
+        """Features [H, .., F] of the open-loop forecast over actions [.., H, A]."""
         prior = noise.get("prior")
         features = []
         for step in range(actions.shape[-2]):
             hidden = self.cell.advance(state, actions[..., step, :])
             state = self.cell.forecast(hidden, None if prior is None else prior[..., step, :])
             features.append(state.features)
-        return torch.stack(features, -2)
+        return torch.stack(features)
 
     def loss(self, batch: SequenceBatch, noise: Noise, progress: Tensor) -> Loss:  # noqa: ARG002
         """The training loss of the module's docstring.
