@@ -77,16 +77,34 @@ def check_disk(root: Path, runs: Sequence[StoredRun], workers: int | None) -> No
         )
 
 
-def run_pool(seen: Sequence[Seen], workers: int | None, datasets: Path) -> Report:
-    """Runs what is left to do, with progress on standard error."""
-    runs = to_do(seen)
+def run_all(
+    runs: Sequence[StoredRun], workers: int | None, datasets: Path
+) -> tuple[list[Seen], Report | None]:
+    """Runs what is left to do, each run once, and what another process leaves undone meanwhile.
+
+    Returns:
+        The runs as they are afterwards, and what the pool last did; None if there was nothing to do.
+    """
+    begun: set[str] = set()
+    report = None
+    while True:
+        seen = survey(runs)
+        todo = [run for run in to_do(seen) if run.hex not in begun]
+        if not todo or (report is not None and (report.interrupted or report.stopped_because)):
+            return seen, report
+        report = run_pool(seen, todo, workers, datasets)
+        begun |= {run.hex for run in todo}
+
+
+def run_pool(seen: Sequence[Seen], todo: Sequence[StoredRun], workers: int | None, datasets: Path) -> Report:
+    """Runs some of the runs that were seen in a pool, with progress on standard error."""
     division = machine.divide((one.run.config for one in seen), workers)
     finished = sum(one.condition.name in FINISHED for one in seen)
-    jobs = [Job(RunDir(run.path), run.config) for run in runs]
+    jobs = [Job(RunDir(run.path), run.config) for run in todo]
     with Progress(len(seen), finished) as progress:
-        used = min(division.workers, len(jobs))
         threads = f"{division.threads} thread{'s' * (division.threads > 1)}"
-        progress.say(f"{len(jobs)} runs to do, {used} at a time with {threads} each")
+        number = f"{len(jobs)} run{'s' * (len(jobs) > 1)}"
+        progress.say(f"{number} to do, {min(division.workers, len(jobs))} at a time with {threads} each")
         return Pool(jobs, division, datasets, progress, EXECUTE).run()
 
 

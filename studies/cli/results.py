@@ -86,7 +86,8 @@ def evaluate(
     if json_:
         print(json.dumps(measured))
         return
-    for name, value in (measured | (measured.pop("open_loop") or {})).items():
+    errors = measured.pop("open_loop") or {}
+    for name, value in (measured | errors).items():
         if value is not None:
             print(f"{name}: {_short(value)}")
 

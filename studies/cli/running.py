@@ -58,10 +58,7 @@ def run(
     if debug:
         _debug(todo, datasets)
         return
-    report = None
-    if todo:
-        report = dispatch.run_pool(seen, workers, datasets)
-        seen = dispatch.survey([one.run for one in seen])
+    seen, report = dispatch.run_all([one.run for one in seen], workers, datasets)
     raise typer.Exit(_conclude(opened.name, seen, report))
 
 
@@ -168,11 +165,7 @@ def train(
         path,
     )
     dispatch.check_rendering([one])
-    seen = dispatch.survey([one])
-    report = None
-    if dispatch.to_do(seen):
-        report = dispatch.run_pool(seen, 1, store.runs_root(runs) / "datasets")
-        seen = dispatch.survey([one])
+    seen, report = dispatch.run_all([one], 1, store.runs_root(runs) / "datasets")
     condition = seen[0].condition
     say(f"{condition}: {path}" + (f"\n{condition.note}" if condition.note else ""))
     if report is not None and report.interrupted:

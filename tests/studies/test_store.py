@@ -12,6 +12,7 @@ from harness.errors import UserError
 from harness.rundir import RunDir, RunError, RunState
 from studies import dispatch, retrying, store
 from studies.machine import divide, free_gb
+from studies.pool import Report
 from tests.studies import fakes
 
 
@@ -227,6 +228,26 @@ def test_gpus_are_shared_in_turn(study, monkeypatch):
     on_cpu = [config | {"runtime": {"device": "cpu"}} for config in configs]
     assert divide(on_cpu, 1).gpus == ()
     assert division.environment(0, threads=3)["OMP_NUM_THREADS"] == "3"
+
+
+def test_what_another_process_leaves_undone_is_continued(study, tmp_path, monkeypatch):
+    """A run that was running elsewhere at first is done once the pool has time for it; nothing is done twice."""
+    runs = study.planned[:3]
+    record(runs[0], "running")
+    elsewhere = claim.acquire(runs[0].path)
+    rounds = []
+
+    def run_pool(seen, todo, workers, datasets):
+        rounds.append([run.id for run in todo])
+        elsewhere.release()
+        for run in todo:
+            record(run, "failed" if run == runs[1] else "running")
+        return Report()
+
+    monkeypatch.setattr(dispatch, "run_pool", run_pool)
+    seen, _ = dispatch.run_all(runs, 1, tmp_path)
+    assert rounds == [[runs[1].id, runs[2].id], [runs[0].id]]
+    assert [one.condition.name for one in seen] == ["lost", "failed", "lost"]
 
 
 def test_too_little_disk_is_said_before_anything_starts(study, tmp_path, monkeypatch):
