@@ -1,0 +1,135 @@
+"""`wm init`, `wm plan`, `wm list` and `wm schema` as a user calls them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from harness.errors import UserError
+from harness.tasks.catalogue import task_names
+from studies.cli import planning
+from studies.language import StudyError
+from studies.language.names import CANONICAL
+from studies.schema import schema_text
+
+TEXT = """\
+name: small
+base: {dynamics: stochastic}
+designs: {a: {predict: rewards, space: latent}, b: {predict: images, space: pixel}}
+grid: {design: "*", task: [toy/point-mass, dmc/cartpole-balance], seed: range(3)}
+exclude: [{design: a, seed: 2, task: toy/*}]
+include: [{agent: random, task: toy/point-mass}]
+"""
+
+
+@pytest.fixture
+def wm(tmp_path, monkeypatch):
+    """Calls a verb in an empty folder; what it raises comes through."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("WM_RUNS", raising=False)
+    app = typer.Typer()
+    planning.register(app)
+
+    def call(*arguments):
+        result = CliRunner().invoke(app, list(arguments))
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return call
+
+
+def test_plan_prints_the_json_of_the_contract(wm, tmp_path):
+    (tmp_path / "s.yaml").write_text(TEXT)
+    result = wm("plan", "s.yaml", "train.batch=3", "--json")
+    content = json.loads(result.stdout)
+    assert list(content) == ["study", "runs", "dropped", "cost"]
+    assert content["study"] == "small"
+    assert list(content["runs"][0]) == ["id", "design", "task", "seed", "state", "config"]
+    assert len(content["runs"]) == 6
+    assert {run["config"]["train"]["batch"] for run in content["runs"]} == {3}
+    assert {run["state"] for run in content["runs"]} == {"pending"}
+    assert {drop["reason"].partition(" ")[0] for drop in content["dropped"]} == {"excluded", "no"}
+    assert content["dropped"][0] == {
+        "cell": {"design": "a", "task": "toy/point-mass", "seed": 2},
+        "reason": "excluded by exclude[0] (line 5)",
+    }
+    assert content["cost"]["basis"]
+    assert list(tmp_path.iterdir()) == [tmp_path / "s.yaml"]
+
+
+def test_plan_shows_a_matrix_reasons_and_cost(wm, tmp_path):
+    (tmp_path / "s.yaml").write_text(TEXT)
+    text = wm("plan", "s.yaml", "--diff").stdout
+    assert "small: 6 runs, 3 seeds" in text
+    assert "dropped 1 cell: excluded by exclude[0] (line 5)" in text
+    assert "dropped 6 cells: no model predicts images in pixel space yet" in text
+    assert "6 runs of 6 to do" in text
+    assert "6 new, 0 done" in text
+
+
+def test_plan_selects(wm, tmp_path):
+    (tmp_path / "s.yaml").write_text(TEXT)
+    content = json.loads(wm("plan", "s.yaml", "--json", "--only", "seed=0,1", "--only", "design=a").stdout)
+    assert [(run["task"], run["seed"]) for run in content["runs"]] == [
+        (task, seed) for task in ("toy/point-mass", "dmc/cartpole-balance") for seed in (0, 1)
+    ]
+    with pytest.raises(UserError, match="selects none"):
+        wm("plan", "s.yaml", "--only", "design=x*")
+
+
+def test_a_wrong_file_starts_nothing(wm, tmp_path):
+    (tmp_path / "s.yaml").write_text(TEXT + "bas: {}\n")
+    with pytest.raises(StudyError, match=r"^s.yaml:7:1: bas: unknown key \(did you mean base\?\)$"):
+        wm("plan", "s.yaml")
+    assert list(tmp_path.iterdir()) == [tmp_path / "s.yaml"]
+
+
+def test_init_writes_a_study_that_plans_and_overwrites_nothing(wm, tmp_path):
+    wm("init", "mine")
+    text = (tmp_path / "mine.yaml").read_text()
+    assert "name: mine " in text
+    assert "NAME" not in text
+    assert len(json.loads(wm("plan", "mine.yaml", "--json").stdout)["runs"]) == 3 * 3 + 3
+    with pytest.raises(UserError, match=r"mine\.yaml exists already"):
+        wm("init", "mine")
+    assert (tmp_path / "mine.yaml").read_text() == text
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", "datasets"])
+def test_init_refuses_a_name_that_is_no_folder(wm, tmp_path, name):
+    with pytest.raises(UserError):
+        wm("init", name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_starters_comments_are_right_too(wm, tmp_path):
+    """What is commented out works when it is not."""
+    wm("init", "mine")
+    path = tmp_path / "mine.yaml"
+    opened = [
+        line.replace("# ", "", 1) if ": [" in line and line.lstrip().startswith("# ") else line
+        for line in path.read_text().splitlines()
+    ]
+    path.write_text("\n".join(opened))
+    runs = json.loads(wm("plan", "mine.yaml", "--json").stdout)["runs"]
+    assert len(runs) == (3 * 3 - 1) * 2 * 2 + 3
+    assert {run["config"]["resources"]["hours"] for run in runs} == {12, 24}
+
+
+def test_list_shows_the_eight_designs_the_planners_and_every_task(wm):
+    rows = json.loads(wm("list", "models", "--json").stdout)
+    assert [row["design"] for row in rows] == list(CANONICAL)
+    assert {"design", "predict", "space", "dynamics", "class", "summary"} == set(rows[0])
+    assert all((row["class"] is None) == (row["summary"] == "does not exist yet") for row in rows)
+    assert json.loads(wm("list", "planners", "--json").stdout)[0]["planner"] == "cem"
+    assert [row["task"] for row in json.loads(wm("list", "tasks", "--json").stdout)] == task_names()
+    assert "cartpole-balance" in wm("list", "tasks").stdout
+
+
+def test_schema_prints_and_checks_the_file(wm):
+    assert wm("schema").stdout == schema_text()
+    assert "is current" in wm("schema", "--check").stderr

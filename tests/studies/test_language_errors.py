@@ -1,0 +1,242 @@
+"""Whatever is wrong with a study is reported, with its place and what may have been meant, all at once."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from studies.language import StudyError, expand, load_config, parse_study
+
+GRID = "grid: {design: rewards-latent-stochastic, task: toy/point-mass}\n"
+
+
+def problems(text, *overrides):
+    """The lines of the error that a study text makes."""
+    with pytest.raises(StudyError) as caught:
+        expand(parse_study(text, "s.yaml", overrides))
+    assert str(caught.value).splitlines() == [str(problem) for problem in caught.value.problems]
+    return str(caught.value).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("bas: {}", "s.yaml:3:1: bas: unknown key (did you mean base?)"),
+        ("train: {}", "s.yaml:3:1: train: unknown key (a field of a run: write it under base"),
+        (
+            "base: {train: {epsiodes: 3}}",
+            "s.yaml:3:16: base.train.epsiodes: unknown field train.epsiodes (did you mean train.episodes?)",
+        ),
+        ("base: {horizon: 3}", "base.horizon: unknown field horizon (did you mean planner.horizon?)"),
+        (
+            "base: {train: 3}",
+            "s.yaml:3:15: base.train: must be a mapping of the fields of train, not the number 3",
+        ),
+        ("base: {train.episodes: many}", "must be a whole number, not the text 'many'"),
+        ("base: {train.episodes: 1e3}", "must be a whole number, not 1000.0 (write 1000)"),
+        ("base: {train.episodes: 1_000}", "not the text '1_000' (write 1000)"),
+        ("base: {train.episodes: '3'}", "not the text '3' (remove the quotes)"),
+        ("base: {train.episodes: true}", "must be a whole number, not the boolean true"),
+        ("base: {train.episodes: 0}", "must be at least 1, not 0"),
+        ("base: {train.episodes: 12:30:00}", "(a time is no number here)"),
+        ("base: {train.learning_rate: 0}", "must be more than 0, not 0"),
+        ("base: {storage.tensorboard: off}", "must be true or false, not the text 'off' (write false)"),
+        ("base: {env.image_size: 010}", "write 10, or quote it"),
+        ("base: {size: 1}", "must be tiny, small, paper, large or bench, not 1"),
+        ("base: {size: smal}", "not the text 'smal' (did you mean small?)"),
+        ("base: {train.episodes: [3]}", "must be one value, not a list: lists stand in the grid"),
+        (
+            "base: {train.episodes: 9, train: {episodes: 8}}",
+            "train.episodes is written twice; the first is in line 3",
+        ),
+        ("base: {train.episodes: 9, train.episodes: 8}", "duplicate key; the first is in line 3"),
+        ("base: {design: x}", "a design is chosen by a grid or an include, not here"),
+        ("base: {task: dmc/cheeta-run}", "did you mean dmc/cheetah-run?"),
+        ("base: {planner.name: cemm}", "unknown planner cemm (did you mean cem?)"),
+        ("base: {planner.name: nowhere.at_all:X}", "no module nowhere"),
+        ("base: {planner.objective: rewards}", "unknown objective 'rewards' (did you mean reward?)"),
+        ("base: {model.name: rssm}", "unknown model 'rssm'"),
+        ("base: {model.widths: {units: 1.5}}", "base.model.widths.units: must be a whole number, not 1.5"),
+        ("base: {model.widths: {unitss: 15}}", "no width unitss (did you mean units?)"),
+        ("base: {model.options: {a: 1}}", "model.options (a) are for models of your own"),
+        ("base: {runtime.device: gpu}", "unknown device 'gpu'"),
+        ("base: {storage.training_frames: last}", "the text 'last' is not one of its forms: all, states"),
+        ("base: 3", "s.yaml:3:7: base: must be a mapping of fields, not the number 3"),
+        ("designs: {random: {}}", "'random' is an agent, not a design"),
+        ("designs: {'a*': {}}", "cannot name a design"),
+        (
+            "designs: {images-latent-stochastic: {space: pixel}}",
+            "the name images-latent-stochastic means space: latent",
+        ),
+        ("factorial: [{name: x}]", "factorial[0].axes: missing"),
+        ("factorial: [{axes: {space: [latent, pixel]}, name: x}]", "names two designs x: add {space}"),
+        (
+            "factorial: [{axes: {space: [latent]}, name: '{spac}'}]",
+            "{spac} is no axis of this factorial (did you mean",
+        ),
+        ("factorial: [{axes: {seed: range(3)}}]", "seed is not part of a design"),
+        ("factorial: [{axes: {model.free_nats: [1.0]}, nam: x}]", "unknown key (did you mean name?)"),
+        (
+            "zip: [{train.batch: [1, 2], train.forecast: [1, 2, 3]}]",
+            "2 values, but 3 elsewhere in this block",
+        ),
+        ("zip: [{seed: range(2)}, {seed: range(2)}]", "seed varies already in zip[0].seed (line 3)"),
+        ("exclude: [{task: dmc/nothing}]", "'dmc/nothing' is no task"),
+        ("exclude: [{design: 'x*'}]", "'x*' matches no design"),
+        ("exclude: [{space: 'x*'}]", "'x*' matches none of latent or pixel"),
+        ("exclude: [{}]", "names no field: it would select every run"),
+        (
+            "include: [{agent: randm}]",
+            "must be model, random or oracle, not the text 'randm' (did you mean random?)",
+        ),
+        ("include: [{}]", "empty: it has no runs"),
+        (
+            "include: [{agent: random, task: toy/point-mass, size: tiny}]",
+            "the agent random has no model: remove size",
+        ),
+        ("reuse: [../x]", "cannot name a folder under the runs directory"),
+        ("resources: {default: {gpu: 1}}", "unknown field resources.gpu (did you mean resources.gpus?)"),
+        ("resources: {rules: [{hours: 1}]}", "has no where: put what holds for every run under default"),
+        ("resources: {rules: [{where: {seed: 1}}]}", "grants nothing"),
+        ("resources: {rule: []}", "unknown key (did you mean rules?)"),
+        ("report: {final_window: 10}", "must be a fraction above 0 and at most 1, not the number 10"),
+        ("report: {windw: 1}", "there are final_window and claims"),
+        ("overrides: {train.epochs: 1}", "overrides.train.epochs: unknown field train.epochs (did you mean"),
+    ],
+)
+def test_a_wrong_line_is_one_located_problem(line, expected):
+    found = problems(f"name: s\n{GRID}{line}\n")
+    assert len(found) == 1, found
+    assert expected in found[0]
+    assert found[0].startswith("s.yaml:")
+
+
+@pytest.mark.parametrize(
+    ("grid", "expected"),
+    [
+        ("", "s.yaml:2:1: grid: empty: it has no runs"),
+        ("{}", "grid: empty: it has no runs"),
+        ("3", "grid: must be a mapping of fields, not the number 3"),
+        ("{task: []}", "grid.task: no values: the grid would be empty"),
+        ("{task: toy/point-mass}", "a model needs predict, space, dynamics (or a design that sets it)"),
+        ("{design: rewards-latent-stochastic}", "no task is given"),
+        (
+            "{design: imags-latent-stochastic, task: toy/point-mass}",
+            "(did you mean images-latent-stochastic?)",
+        ),
+        ("{design: 'x*', task: toy/point-mass}", "'x*' matches no design of this study"),
+        ("{design: '*', task: toy/point-mass}", "the known names are reached by name, not by globs"),
+        (
+            "{design: random, task: toy/point-mass}",
+            "'random' is an agent, not a design: include: [{agent: random",
+        ),
+        ("{design: 3, task: toy/point-mass}", "must be the name of a design or a glob, not the number 3"),
+        (
+            "{design: images-pixel-stochastic, task: toy/point-mass}",
+            "s.yaml:2:16: grid.design: no model predicts images in pixel space yet",
+        ),
+        (
+            "{design: rewards-pixel-stochastic, task: toy/point-mass}",
+            "grid.design: rewards-pixel-stochastic does not exist",
+        ),
+        ("{task: 'dmc/zzz*', seed: 0}", "'dmc/zzz*' matches no task"),
+        ("{seed: [range(1, 3)]}", "quote the range"),
+        ("{seed: range(0)}", "range(0) holds no numbers"),
+        ("{seed: 'range(-1, 3)'}", "must be at least 0, not -1"),
+        (
+            "{seed: range(1000000000)}",
+            "s.yaml:2:7: grid: 1,000,000,000 runs (seed 1,000,000,000); a study holds at most",
+        ),
+        (f"{{seed: range(1{'0' * 39}), train.batch: range(1{'0' * 39})}}", "about 10^78 runs"),
+        ("{task: toy/point-mass, agent: random, env.image_size: [4, 8]}", "must be at least 8, not 4"),
+    ],
+)
+def test_a_wrong_grid_is_a_located_problem(grid, expected):
+    start = time.perf_counter()
+    found = problems(f"name: s\ngrid: {grid}\n")
+    assert any(expected in line for line in found), found
+    assert time.perf_counter() - start < 2
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "/etc", "a/b", ".", "..", ".hidden", "a b", "datasets", "x" * 81, "''", "-x"]
+)
+def test_a_name_that_leaves_the_runs_directory_is_refused(name):
+    assert "name: " in problems(f"name: {name}\n{GRID}")[0]
+
+
+@pytest.mark.parametrize("name", ["", "[a]", "3", "true"])
+def test_a_name_must_be_a_text(name):
+    assert problems(f"name: {name}\n{GRID}")[0].startswith("s.yaml:1:")
+
+
+def test_every_problem_of_a_file_is_reported_at_once_in_its_order():
+    found = problems(
+        "nam: s\n"
+        "base: {train: {epsiodes: 3}, size: huge}\n"
+        "grid:\n"
+        "  design: nonsense\n"
+        "  task: dmc/cheeta-run\n"
+        "  task: toy/point-mass\n"
+        "  seed: 1e-4\n",
+        "train.batch=x",
+    )
+    assert [line.partition(": ")[0] for line in found] == [
+        "command line", "s.yaml:1:1", "s.yaml:1:1", "s.yaml:2:16", "s.yaml:2:36", "s.yaml:4:11", "s.yaml:5:9",
+        "s.yaml:6:3", "s.yaml:7:9",
+    ]  # fmt: skip
+
+
+def test_a_value_that_works_in_no_cell_is_a_problem_where_it_is_written():
+    text = f"name: s\n{GRID}zip: [{{exploration.cold_start: [5, 50]}}]\nbase: {{train.episodes: 20}}\n"
+    assert problems(text) == [
+        "s.yaml:3:36: zip[0].exploration.cold_start[1]: exploration.cold_start (50) exceeds train.episodes (20)"
+    ]
+
+
+def test_a_design_that_works_in_no_cell_is_a_problem_where_it_is_written():
+    text = "name: s\ndesigns:\n  half: {predict: images, space: latent}\n  whole: {predict: rewards, space: latent, "
+    text += "dynamics: stochastic}\ngrid: {design: '*', task: toy/point-mass}\n"
+    assert problems(text) == ["s.yaml:3:3: designs.half: a model needs dynamics (or a design that sets it)"]
+
+
+def test_a_study_of_which_every_cell_is_dropped_is_refused():
+    found = problems(f"name: s\n{GRID}exclude: [{{design: 'rewards-*'}}]\n")
+    assert found == ["s.yaml:2:7: grid: no run is left: 1 cells excluded by exclude[0] (line 3)"]
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        (
+            "train.epsiodes=3",
+            "command line: train.epsiodes: unknown field train.epsiodes (did you mean train.episodes?)",
+        ),
+        ("train.episodes=x", "command line: train.episodes: must be a whole number, not the text 'x'"),
+        ("train.episodes", "command line: 'train.episodes' is not field=value"),
+        ("=3", "command line: '=3' is not field=value"),
+        ("design=x", "command line: design: a design is not overridden: select runs with --only design=..."),
+        ("train.episodes=[1", "command line: train.episodes: not YAML"),
+        ("seed=range(3)", "command line: seed: must be a whole number"),
+        ("env.image_size=010", "command line: env.image_size: 010 is octal"),
+        ("space=pixel", "command line: space: space is pixel in a design named rewards-latent-stochastic"),
+    ],
+)
+def test_a_wrong_override_is_a_problem_of_the_command_line(override, expected):
+    found = problems(f"name: s\n{GRID}", override)
+    assert len(found) == 1
+    assert expected in found[0]
+
+
+def test_one_runs_file_reports_its_problems_likewise(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("design: imags-latent-stochastic\ntask: toy/point-mass\ntrain: {epsiodes: 1}\n")
+    with pytest.raises(StudyError) as caught:
+        load_config(path, ["size=x"])
+    assert [str(problem.mark).rpartition("/")[2] for problem in caught.value.problems] == [
+        "run.yaml:1:9", "run.yaml:3:9", "command line",
+    ]  # fmt: skip
+    path.write_text("design: images-latent-stochastic\n")
+    with pytest.raises(StudyError, match="no task is given"):
+        load_config(path)
