@@ -70,6 +70,8 @@ def estimate(runs: Sequence[StoredRun], states: dict[str, str]) -> dict[str, Any
 
 
 def _hours_basis(known: int, left: int) -> str:
+    if not left:
+        return "nothing is left to run"
     bound = "resources.hours, the time limit: an upper bound, not a forecast"
     if not known:
         return bound

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import types
 from dataclasses import dataclass
@@ -181,9 +182,9 @@ def unknown(name: str) -> str:
     same = [field for field in known if field.rpartition(".")[2] == last]
     near = f" (did you mean {same[0]}?)" if same else suggest(name, known)
     if not near:
-        match = suggest(last, [field.rpartition(".")[2] for field in known])
-        tails = [field for field in known if f"did you mean {field.rpartition('.')[2]}?" in match]
-        near = f" (did you mean {tails[0]}?)" if tails else ""
+        tails = {field.rpartition(".")[2]: field for field in reversed(known)}
+        close = difflib.get_close_matches(last, tails, n=1, cutoff=0.7)
+        near = f" (did you mean {tails[close[0]]}?)" if close else ""
     return f"unknown field {name}{near}"
 
 
