@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from harness import tensorboard
 from harness.config import Category, RunConfig, component_versions
 from harness.config.fields import category_of, walk
 from harness.disk import disk_errors
@@ -77,6 +78,8 @@ def _attempt(run: RunDir, monitor: Monitor, owns: Callable[[], bool], datasets: 
     monitor.state.iterations = config.train.episodes if config.agent == "model" else 0
     _check_versions(run, config)
     rendering = _select_rendering(config)
+    if config.storage.tensorboard:
+        tensorboard.require()
     import torch
 
     if config.runtime.threads is not None:

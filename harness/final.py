@@ -26,6 +26,7 @@ from harness.replay import finish
 from harness.rundir import Ending, RunDir
 from harness.summary import write_summary
 from harness.tasks.spec import Task
+from harness.tensorboard import rebuild
 
 
 def run_model(
@@ -112,6 +113,8 @@ def settle(run: RunDir, config: RunConfig, ending: str, owns: Callable[[], bool]
     finish(run.replay, config.storage.training_frames)
     store = CheckpointStore(run.checkpoint, owns)
     store.keep("none" if ending == "diverged" else config.storage.checkpoint)
+    if config.storage.tensorboard:
+        rebuild(run)
 
 
 def _check_owned(owns: Callable[[], bool]) -> None:

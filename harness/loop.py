@@ -30,6 +30,7 @@ from harness.replay import EMPTY, Replay
 from harness.rollout import play
 from harness.rundir import RunDir
 from harness.tasks.spec import Task
+from harness.tensorboard import open_board
 from harness.trainer import Sums, Trainer
 from planners.exploration import Exploration, GaussianNoise, UniformRandom
 
@@ -93,6 +94,7 @@ class Loop:
         saved = store.load()
         self.replay = Replay.open(run.replay, task.spec, saved["replay"] if saved else EMPTY)
         self.metrics = MetricsLog(run.metrics, saved["metrics"] if saved else 0)
+        self.board = open_board(run, config)  # after metrics.jsonl was cut to the checkpoint
         if saved:
             self._restore(saved)
         self._begun = self._saved_at = time.monotonic()
@@ -152,6 +154,9 @@ class Loop:
         """Appends the lines of an evaluation."""
         for kind, record in measurement.records:
             self.metrics.write(kind, self.counters() | record)
+        if self.board:
+            pictures = {name: outcome.pictures for name, outcome in measurement.open_loop.items()}
+            self.board.measured(measurement.episodes, pictures)
 
     def _restore(self, saved: dict[str, Any]) -> None:
         assert isinstance(self.model, torch.nn.Module)
@@ -222,6 +227,8 @@ class Loop:
             measurement = self.measurer.scheduled(self.agent, done)
             self.write_measurement(measurement)
             self.monitor.state.last_return = measurement.mean_return
+        if self.board:
+            self.board.follow()
         self.position.iteration, self.position.stage = done, "final" if last else "collect"
         self._tick("collecting")
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -36,13 +37,16 @@ FORMATS: dict[str, Format] = {".gif": "gif", ".webp": "webp", ".png": "png", ".a
 EPISODE_FPS = 20.0
 FORECAST_FPS = 4.0
 
-_SIDE = 112  # frames are magnified by the smallest whole number that brings them to this side: text fits below
+_SIDE = (
+    112  # frames are magnified by the smallest whole number that brings them to this side: text fits below
+)
 _INK, _GREY, _PALE = (40, 40, 40), (150, 150, 150), (228, 228, 228)
 _BLUE = (0, 114, 178)
 _FONT_SIZE = 12
 _CAPTION = 18  # height of a line of text
 _LABELS = 68  # width of the column of row names
 _GAP = 6
+_PALETTE_FRAMES = 16
 
 
 def video_format(path: Path) -> Format:
@@ -73,19 +77,37 @@ def save_video(path: Path, frames: U8, fps: float = EPISODE_FPS) -> None:
 def encode(frames: U8, form: Format = "gif", fps: float = EPISODE_FPS) -> bytes:
     """Encodes frames u8[T, 3, h, w] as a video that plays for T / fps seconds, over and over.
 
-    A frame equal to the one before it is not stored again: that one is shown for longer instead.
+    A GIF has one palette of 256 colours for all its frames: what stands still is then stored once, which makes it
+    several times smaller than palettes of their own would. A frame equal to the one before it is not stored again
+    (that one is shown for longer), in any format.
     """
-    from PIL import Image
-
-    assert frames.ndim == 4 and frames.shape[1] == 3 and len(frames), frames.shape
-    first, *others = (Image.fromarray(np.ascontiguousarray(frame.transpose(1, 2, 0))) for frame in frames)
+    assert frames.ndim == 4, frames.shape
+    pictures = [_image(frame) for frame in frames]
+    if form == "gif":
+        pictures = _with_one_palette(pictures, frames)
     # A GIF counts in hundredths of a second, and browsers slow down what lasts less than two.
     duration = max(20, round(100 / fps) * 10) if form == "gif" else round(1000 / fps)
-    more: dict[str, Any] = {"quality": 90, "method": 2} if form == "webp" else {}
+    options: dict[str, Any] = {"quality": 90, "method": 2} if form == "webp" else {}
+    if len(pictures) > 1:
+        options |= {"save_all": True, "append_images": pictures[1:], "duration": duration, "loop": 0}
     with io.BytesIO() as file:
-        options = {"save_all": True, "append_images": others, "duration": duration, "loop": 0}
-        first.save(file, form.upper(), **(options if others else {}), **more)
+        pictures[0].save(file, form.upper(), **options)
         return file.getvalue()
+
+
+def _with_one_palette(pictures: Sequence[Image], frames: U8) -> list[Image]:
+    """Colours chosen from frames spread over the whole sequence."""
+    from PIL import Image
+
+    some = frames[:: -(-len(frames) // _PALETTE_FRAMES)]
+    palette = _image(np.concatenate(list(some), 1)).quantize(256, Image.Quantize.MEDIANCUT)
+    return [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
+
+
+def _image(frame: U8) -> Image:
+    from PIL import Image
+
+    return Image.fromarray(np.ascontiguousarray(frame.transpose(1, 2, 0)))
 
 
 def episode_video(image: U8, reward: Floats, most: int = 500) -> U8:
@@ -104,9 +126,7 @@ def episode_video(image: U8, reward: Floats, most: int = 500) -> U8:
     return np.stack([_under(_magnify(image[t]), f"step {t}", f"return {_short(so_far[t])}") for t in steps])
 
 
-def forecast_video(
-    context: U8, truth: U8, forecast: U8, *, starts: int = 3, difference: bool = True
-) -> U8:
+def forecast_video(context: U8, truth: U8, forecast: U8, *, starts: int = 3, difference: bool = True) -> U8:
     """Forecasts below what happened, the first few starts side by side; see the head of this file.
 
     Args:
@@ -173,7 +193,7 @@ class _Chart:
         self.panels, self.steps, self.low, self.high = panels, steps, low, high
         size = (self.left + panels * (self.width + _GAP) + _GAP, self.top + self.height + self.bottom)
         self.image: Image.Image = Image.new("RGB", (size[0] * self.fine, size[1] * self.fine), "white")
-        self.draw: ImageDraw = ImageDraw.Draw(self.image)
+        self.draw = ImageDraw.Draw(self.image)
         self._words()
 
     def panel(self, index: int) -> None:
@@ -193,7 +213,7 @@ class _Chart:
             self._at(index, step, float(value)) if np.isfinite(value) else None
             for step, value in enumerate(values)
         ]
-        for one, two in zip(points, points[1:], strict=False):
+        for one, two in pairwise(points):
             if one and two:
                 self._stroke([one, two], colour, 2)
         for x, y in filter(None, points):

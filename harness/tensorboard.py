@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -25,6 +24,7 @@ from harness.config import RunConfig
 from harness.disk import ArrayReader, disk_errors, replacing
 from harness.episodes import Episode
 from harness.errors import RunError
+from harness.events import Moment, framed, framed_in, opening, picture_event, picture_key, scalar_event
 from harness.pictures import (
     EPISODE_FPS,
     FORECAST_FPS,
@@ -44,20 +44,14 @@ _PLACES = {"kind", "phase", "dataset", "behaviour", "nonfinite", "episode", "sta
     "wall_seconds",
 }
 """Fields of a record that say where it stands, and are no curves."""
-_MOST_MEASUREMENTS = 20  # scheduled measurements that are shown as pictures
+_MOST_MEASUREMENTS = (
+    10  # scheduled measurements that are shown as pictures: as many as TensorBoard keeps of a tag
+)
 _MOST_FRAMES = 100  # of an episode's video
 _REMEDY = "Remove the file: the run's metrics and summary do not need it."
 
 Record = dict[str, Any]
 Arrays = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class _Moment:
-    """Where an event stands: environment steps, and unix seconds."""
-
-    step: int
-    time: float
 
 
 @dataclass
@@ -108,16 +102,16 @@ class TensorBoard:
             return
         due = (record["iteration"] + 1) // self._every % self._stride == 0
         if record["phase"] == "final" or due:
-            moment = _Moment(record["env_steps"], self._begun + record["wall_seconds"])
-            shown = episodes[0] if episodes else None
-            pictures = _draw(_prefix(record), shown and (shown.image, shown.reward), forecasts)
-            self._append(_picture_event(moment, tag, picture) for tag, picture in pictures)
+            moment = Moment(record["env_steps"], self._begun + record["wall_seconds"])
+            shown = (episodes[0].image, episodes[0].reward) if episodes else None
+            pictures = _draw(_prefix(record), shown, forecasts)
+            self._append(_video_event(moment, tag, picture) for tag, picture in pictures)
 
     def _append(self, events: Iterable[bytes]) -> None:
         """Writes nothing if the file is gone: another process has built the events anew."""
         if self.path.exists():
             with disk_errors(self.path), self.path.open("ab") as file:
-                file.write(b"".join(map(_framed, events)))
+                file.write(b"".join(map(framed, events)))
 
 
 def open_board(run: RunDir, config: RunConfig) -> TensorBoard | None:
@@ -154,7 +148,7 @@ def _rebuild(run: RunDir) -> tuple[Path, int]:
     records, offset = _read(run.metrics, 0)
     begun = _begun(run)
     old = sorted(run.tensorboard.glob("events.out.tfevents.*"))
-    content = _Content(list(_opening(begun)))
+    content = _Content(list(opening(begun)))
     content.events += _scalars(records, begun)
     _add_final_pictures(content, run, records, begun)
     for path in old:
@@ -165,7 +159,7 @@ def _rebuild(run: RunDir) -> tuple[Path, int]:
         run.tensorboard.mkdir(exist_ok=True)
         side = run.tensorboard / "unfinished"  # a name that TensorBoard does not read
         with replacing(side) as file:
-            file.write(b"".join(map(_framed, content.events)))
+            file.write(b"".join(map(framed, content.events)))
         side.replace(path)
         for superseded in old:
             superseded.unlink(missing_ok=True)
@@ -177,7 +171,7 @@ def _add_final_pictures(content: _Content, run: RunDir, records: Sequence[Record
     final = [record for record in records if record["kind"] in _MEASURED and record["phase"] == "final"]
     if not final:
         return
-    moment = _Moment(final[-1]["env_steps"], begun + final[-1]["wall_seconds"])
+    moment = Moment(final[-1]["env_steps"], begun + final[-1]["wall_seconds"])
     shown = None
     if (run.evaluation / "final.npz").exists():
         with ArrayReader(run.evaluation / "final.npz", _REMEDY) as reader:
@@ -188,21 +182,17 @@ def _add_final_pictures(content: _Content, run: RunDir, records: Sequence[Record
         with ArrayReader(path, _REMEDY) as reader:
             forecasts[path.stem] = {name: reader.read(name) for name in reader.names}
     for tag, picture in _draw(_prefix(final[-1]), shown, forecasts):
-        content.events.append(_picture_event(moment, tag, picture))
+        content.events.append(_video_event(moment, tag, picture))
         content.pictures.add((tag, moment.step))
 
 
 def _carry_over(content: _Content, path: Path, steps: set[int]) -> None:
     """Pictures of an earlier events file that cannot be drawn again, of measurements at `steps`."""
-    from tensorboard.compat.proto.event_pb2 import Event
-
-    for data in _framed_in(path):
-        event = Event.FromString(data)
-        for value in event.summary.value:
-            key = (value.tag, event.step)
-            if value.HasField("image") and event.step in steps and key not in content.pictures:
-                content.events.append(data)
-                content.pictures.add(key)
+    for data in framed_in(path):
+        key = picture_key(data)
+        if key is not None and key[1] in steps and key not in content.pictures:
+            content.events.append(data)
+            content.pictures.add(key)
 
 
 def _draw(
@@ -219,6 +209,12 @@ def _draw(
         yield f"{prefix}open_loop/{name}/reward", trace[None]
 
 
+def _video_event(moment: Moment, tag: str, frames: U8) -> bytes:
+    fps = EPISODE_FPS if tag.endswith("episode") else FORECAST_FPS
+    height, width = frames.shape[-2:]
+    return picture_event(moment, tag, encode(frames, "gif", fps), height, width)
+
+
 def _scalars(records: Iterable[Record], begun: float) -> Iterator[bytes]:
     """An event for each run of records of one kind at one step, with the mean of each of their numbers."""
     for (tag, step), group in groupby(records, lambda record: (_tag(record), record["env_steps"])):
@@ -230,7 +226,7 @@ def _scalars(records: Iterable[Record], begun: float) -> Iterator[bytes]:
                 values.setdefault(f"{tag}/{name}", []).append(value)
         means = {name: sum(found) / len(found) for name, found in values.items()}
         if means:
-            yield _scalar_event(_Moment(step, begun + seconds), means)
+            yield scalar_event(Moment(step, begun + seconds), means)
 
 
 def _numbers(record: Record) -> Iterator[tuple[str, float]]:
@@ -270,60 +266,3 @@ def _read(path: Path, offset: int) -> tuple[list[Record], int]:
 def _begun(run: RunDir) -> float:
     """When the first attempt began, in unix seconds."""
     return next((float(one["time"]) for one in run.read_attempts() if one["event"] == "start"), 0.0)
-
-
-def _opening(begun: float) -> Iterator[bytes]:
-    """The file's version, and that everything read before it is void."""
-    from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-
-    yield Event(wall_time=begun, file_version="brain.Event:2").SerializeToString()
-    start = SessionLog(status=SessionLog.START)
-    yield Event(wall_time=begun, step=0, session_log=start).SerializeToString()
-
-
-def _scalar_event(moment: _Moment, values: Mapping[str, float]) -> bytes:
-    from tensorboard.compat.proto.summary_pb2 import Summary
-
-    return _event(moment, [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()])
-
-
-def _picture_event(moment: _Moment, tag: str, frames: U8) -> bytes:
-    from tensorboard.compat.proto.summary_pb2 import Summary
-
-    fps = EPISODE_FPS if tag.endswith("episode") else FORECAST_FPS
-    height, width = frames.shape[-2:]
-    picture = Summary.Image(
-        height=height, width=width, colorspace=3, encoded_image_string=encode(frames, "gif", fps)
-    )
-    return _event(moment, [Summary.Value(tag=tag, image=picture)])
-
-
-def _event(moment: _Moment, values: Sequence[Any]) -> bytes:
-    from tensorboard.compat.proto.event_pb2 import Event
-    from tensorboard.compat.proto.summary_pb2 import Summary
-
-    event = Event(wall_time=moment.time, step=moment.step, summary=Summary(value=values))
-    data: bytes = event.SerializeToString()
-    return data
-
-
-def _framed(data: bytes) -> bytes:
-    """A record of an events file: length, checksum of the length, data, checksum of the data."""
-    length = struct.pack("<Q", len(data))
-    return length + _checksum(length) + data + _checksum(data)
-
-
-def _framed_in(path: Path) -> Iterator[bytes]:
-    """The whole records of an events file, up to the first that is damaged."""
-    with path.open("rb") as file:
-        while len(header := file.read(12)) == 12 and _checksum(header[:8]) == header[8:]:
-            data = file.read(*struct.unpack("<Q", header[:8]))
-            if file.read(4) != _checksum(data):
-                return
-            yield data
-
-
-def _checksum(data: bytes) -> bytes:
-    from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
-
-    return struct.pack("<I", masked_crc32c(data))
