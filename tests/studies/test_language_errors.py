@@ -29,6 +29,8 @@ def problems(text, *overrides):
             "s.yaml:3:16: base.train.epsiodes: unknown field train.epsiodes (did you mean train.episodes?)",
         ),
         ("base: {horizon: 3}", "base.horizon: unknown field horizon (did you mean planner.horizon?)"),
+        ("base: {epsiodes: 3}", "base.epsiodes: unknown field epsiodes (did you mean train.episodes?)"),
+        ("base: {foo: 3}", "base.foo: unknown field foo"),
         (
             "base: {train: 3}",
             "s.yaml:3:15: base.train: must be a mapping of the fields of train, not the number 3",
