@@ -187,9 +187,13 @@ def row(name: str, mine: list[float], others: list[float]) -> str:
 
 def main() -> None:
     """Prints one table, a line as soon as it is measured."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=5, help="timed calls per training job; planning has twice")
+    parser.add_argument(
+        "--repeats", type=int, default=5, help="timed calls per training job; planning has twice"
+    )
     parser.add_argument("--only", default="", help="jobs whose name holds this text")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -211,8 +215,12 @@ def main() -> None:
         "the same with the open-loop term": lambda: (our_training("paper", 50, 14, LossWeights()), None),
         "planning call, paper sizes": lambda: (our_planning("paper"), None),
     }
-    print(f"torch {torch.__version__}, {args.threads} threads, {platform.machine()}, {args.repeats} repeats\n")
-    print("| job | ours, ms | Kaixhin/PlaNet, ms | theirs / ours, median of pairs (range) |\n|---|---|---|---|")
+    print(
+        f"torch {torch.__version__}, {args.threads} threads, {platform.machine()}, {args.repeats} repeats\n"
+    )
+    print(
+        "| job | ours, ms | Kaixhin/PlaNet, ms | theirs / ours, median of pairs (range) |\n|---|---|---|---|"
+    )
     for name, make in jobs.items():
         if args.only in name:
             ours, theirs = make()
