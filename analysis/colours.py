@@ -33,23 +33,24 @@ LOOKS = {
 REFERENCE = Look("#555555", ".", "--")
 """The random agent and the baselines."""
 _SPREAD = (0, 4, 2, 5, 6, 1, 3, 7)  # order in which names of a study's own take colours
-_LINES = ("-", (0, (5, 1)), (0, (3, 1, 1, 1)))
+_LINES = ("-", "--", "-.", ":")
 
 
 def looks(designs: Sequence[str]) -> dict[str, Look]:
     """The look of each design: its own for the eight corners, else the next that is free, in the order given."""
     chosen = {name: LOOKS[name] for name in designs if name in LOOKS}
-    chosen["random"] = REFERENCE
-    spread = [list(LOOKS.values())[i] for i in _SPREAD]
-    free = [look for look in spread if look not in chosen.values()] or spread
     others = [name for name in designs if name not in chosen]
-    for i, name in enumerate(others):
-        if i < len(free):
-            chosen[name] = free[i]
-        else:
-            turn, at = divmod(i - len(free), len(spread))
-            base, line = spread[at], _LINES[(turn + 1) % len(_LINES)]
-            chosen[name] = Look(
-                base.colour, spread[(at + 3) % len(spread)].marker, str(line) if line == "-" else "--"
-            )
-    return chosen
+    free = [look for look in _all_looks() if look not in chosen.values()]
+    chosen |= {name: free[i % len(free)] for i, name in enumerate(others)}
+    return chosen | {"random": REFERENCE}
+
+
+def _all_looks() -> list[Look]:
+    """The eight looks, then the eight colours again with other markers and lines, 64 in all."""
+    base = [list(LOOKS.values())[i] for i in _SPREAD]
+    count = len(base)
+    return [
+        Look(look.colour, base[(i + 3 * turn) % count].marker, _LINES[turn % len(_LINES)])
+        for turn in range(count)
+        for i, look in enumerate(base)
+    ]

@@ -14,7 +14,7 @@ from analysis.words import plural
 ENOUGH_SEEDS = 5
 ENOUGH_IMAGE_DESIGNS = 8
 """Below this many designs that predict images, H4 cannot be tested (SCIENCE 16)."""
-_STATES = ("running", "preempted", "failed", "diverged", "pending")
+_STATES = ("running", "preempted", "failed", "diverged", "unreadable", "pending")
 _CONFOUNDS = {
     "code": "code versions",
     "environment": "environments",
@@ -109,6 +109,7 @@ def _missing(results: Results) -> list[str]:
         ("failed", "failed"),
         ("running", "still running"),
         ("preempted", "preempted, to be continued"),
+        ("unreadable", "in a state that cannot be read"),
         ("pending", "not begun"),
     ):
         chosen = runs[runs["state"] == state]

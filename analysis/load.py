@@ -25,6 +25,7 @@ COSTS = (
     "train_seconds",
     "plan_seconds",
     "collect_seconds",
+    "wall_seconds",
     "peak_memory_mb",
 )
 KEYS = ("run", "design", "task", "seed")
@@ -37,7 +38,7 @@ class Results:
 
     Attributes:
         studies: as given, in this order.
-        runs: one row a planned run: study, agent, the axes, state (`pending` if it has no directory), progress,
+        runs: one row a planned run: study, agent, the axes, state (`pending` if it was not begun), progress,
             costs, confounds, `final` (whether the final phase is complete), source, digest.
         episodes: one row a training episode: iteration, env_steps, grad_steps, episode, return, length, behaviour.
         evaluations: one row a noise-free episode: the same with phase in place of behaviour.
@@ -114,9 +115,12 @@ def _config(run: PlannedRun) -> RunConfig | None:
 
 def _state(directory: RunDir) -> tuple[RunState | None, str]:
     try:
-        return directory.read_state(), ""
-    except (ValueError, TypeError, AttributeError) as error:
-        return None, f"{directory.id}: state.json cannot be read ({type(error).__name__})"
+        state = directory.read_state()
+    except (ValueError, TypeError, AttributeError):
+        state = None
+    if state is None and directory.state_file.exists():
+        return None, f"{directory.id}: state.json cannot be read"
+    return state, ""
 
 
 def _run_row(
@@ -129,7 +133,7 @@ def _run_row(
         "agent": content.get("agent", "model"),
     }
     row |= {axis: content.get(axis) for axis in AXES}
-    row["state"] = state.state if state else "pending"
+    row["state"] = state.state if state else "unreadable" if directory.state_file.exists() else "pending"
     row["error"] = f"{state.error.kind}: {state.error.message}" if state and state.error else None
     row["iteration"] = state.iteration if state else 0
     row["iterations"] = _planned_iterations(content, state)

@@ -1,4 +1,4 @@
-r"""numbers.tex: the numbers of the tables as macros, ``\wm{score.<design>.<task>.mean}``; an unknown key is an error."""
+r"""numbers.tex: the tables' numbers as macros, ``\wm{score.<design>.<task>.mean}``; an unknown key is an error."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def _readable(run: RunDir) -> Iterable[dict[str, Any]]:
 
 def _read_summary(run: RunDir) -> tuple[Kinds, str]:
     kinds: Kinds = {}
-    with np.load(run.summary, allow_pickle=False) as file:
+    with run.summary.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
         for key in file.files:
             kind, _, name = key.partition("/")
             if kind in KINDS:

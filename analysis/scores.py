@@ -24,7 +24,7 @@ def run_scores(results: Results) -> pd.DataFrame:
     final = evaluations[evaluations["phase"] == "final"].groupby("run")["return"].agg(["mean", "count"])
     window = {study.name: study.final_window for study in results.studies}
     starts = runs.set_index("run").apply(lambda row: row["iterations"] * (1 - window[row["study"]]), axis=1)
-    late = evaluations[evaluations["iteration"] >= evaluations["run"].map(starts)]
+    late = evaluations[evaluations["iteration"] >= evaluations["run"].map(starts).astype(float)]
     scores = runs.copy()
     scores["score"] = scores["run"].map(final["mean"]).where(scores["final"])
     scores["episodes"] = scores["run"].map(final["count"]).where(scores["final"]).fillna(0).astype(int)

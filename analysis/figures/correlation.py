@@ -178,11 +178,12 @@ def _signed(value: float) -> str:
 
 def _caption(results: Results, data: pd.DataFrame) -> str:
     counts = data.groupby(["task", "design"])["seed"].nunique()
-    words = [
-        f"Errors: mean over the horizon of the mean forecast's error on the {DATASET} data; score and errors are "
-        f"of the same frozen weights. Small: runs ({seed_range(counts)} a cell); large: means of a design.",
-        "r: Pearson, ρ: Spearman; [95 % interval: bootstrap of designs, then seeds], given from 5 designs on.",
-    ]
+    measured = (
+        f"Errors: mean over the horizon of the mean forecast's error on the {DATASET} data; score and errors are of "
+        f"the same frozen weights. Small: runs ({seed_range(counts)} a cell); large: means of a design."
+    )
+    interval = "[95 % interval: bootstrap of designs, then seeds]"
+    words = [measured, f"r: Pearson, ρ: Spearman; {interval}, given from 5 designs on."]
     rewards = [design for design in results.designs if design not in results.image_designs]
     if rewards:
         words.append(f"Predict no images, so on the right alone: {', '.join(rewards)}.")

@@ -71,7 +71,7 @@ def _read(results: Results, task: str) -> tuple[list[Forecast], list[str]]:
 
 def _arrays(path: Path) -> dict[str, npt.NDArray[Any]] | None:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, zipfile.BadZipFile):
         return None
@@ -238,12 +238,11 @@ def _caption(results: Results, found: list[Forecast], unequal: list[str], start:
     episode, column = (int(value) for value in found[0].arrays["start"][start])
     seeds = sorted({forecast.seed for forecast in found})
     kept = len(found[0].arrays["start"])
-    words = [
+    place = (
         f"{DATASET.capitalize()} data, episode {episode}, column {column}: of {kept} kept starts the one with the "
-        f"most movement. One run a design ({'seed' if len(seeds) == 1 else 'seeds'} "
-        f"{', '.join(map(str, seeds))}). Rows: the mean forecast; of stochastic designs also one sample where "
-        "there is room."
-    ]
+        f"most movement. One run a design ({'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))})."
+    )
+    words = [place, "Rows: the mean forecast; of stochastic designs also one sample where there is room."]
     rewards = [forecast.design for forecast in found if "image" not in forecast.arrays]
     if rewards:
         words.append(f"Rewards only: {', '.join(rewards)}.")

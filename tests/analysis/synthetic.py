@@ -17,7 +17,7 @@ import numpy as np
 import yaml
 
 from harness.config import RunConfig, run_hex, run_id
-from harness.rundir import RunDir, RunError, RunState
+from harness.rundir import RunDir, Failure, RunState
 
 QUALITY = {
     "images-latent-stochastic": 0.9,
@@ -144,7 +144,7 @@ def _write_run(
     records = list(_records(config, cell, quality, part, options))
     run.metrics.write_text("".join(json.dumps(record, allow_nan=False) + "\n" for record in records))
     iterations = config.train.episodes if config.agent == "model" else 0
-    error = RunError("disk", "No space left on device") if state == "failed" else None
+    error = Failure("disk", "No space left on device") if state == "failed" else None
     run.write_state(
         RunState(
             id=run.id,

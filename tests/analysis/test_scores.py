@@ -1,0 +1,116 @@
+"""Scores, errors and their correlation, against the records and the effects that were put in."""
+
+import numpy as np
+import pytest
+
+from analysis.load import load
+from analysis.prediction import correlations, horizon_table, over_horizon, run_errors
+from analysis.scores import run_scores, score_cells
+from harness.rundir import RunDir
+from tests.analysis.synthetic import FIVE, HORIZON, Options, variants, write_study
+
+TASK = "dmc/cartpole-swingup"
+
+
+def records(results, run, kind, **where):
+    path = results.runs.loc[results.runs["run"] == run, "path"].iloc[0]
+    return [
+        r for r in RunDir(path).read_metrics({kind}) if all(r[key] == value for key, value in where.items())
+    ]
+
+
+def test_a_score_is_the_mean_return_of_the_final_phase(results):
+    scores = run_scores(results)
+    for row in scores.itertuples():
+        final = [record["return"] for record in records(results, row.run, "evaluation", phase="final")]
+        assert row.score == pytest.approx(np.mean(final))
+        assert row.episodes == len(final) == 5
+    trained = scores[scores["agent"] == "model"].iloc[0]
+    late = [r["return"] for r in records(results, trained["run"], "evaluation") if r["iteration"] >= 18]
+    assert trained["windowed"] == pytest.approx(np.mean(late))
+
+
+def test_cells_average_seeds_and_put_the_random_agent_last(results):
+    cells, scores = score_cells(results), run_scores(results)
+    assert cells["design"].tolist() == [*results.designs, "random"]
+    for cell in cells.itertuples():
+        mine = scores.loc[scores["design"] == cell.design, "score"]
+        assert cell.mean == pytest.approx(mine.mean())
+        assert (cell.n, cell.planned, cell.interval) == (2, 2, "t")
+
+
+def test_ended_and_unfinished_runs_are_counted_not_dropped(tmp_path):
+    name = FIVE[0].name
+    states = {(name, TASK, 0): "diverged", (name, TASK, 1): "failed", (name, TASK, 2): "running"}
+    options = Options(episodes=20, designs=FIVE[:1], seeds=5, states=states | {(name, TASK, 3): "pending"})
+    cells = score_cells(load([write_study(tmp_path, options=options)])).set_index("design")
+    cell = cells.loc[name]
+    assert [cell[key] for key in ("planned", "n", "diverged", "failed", "unfinished")] == [5, 1, 1, 1, 2]
+    assert cells.loc["random", "n"] == 5
+    assert cells.loc["random", "interval"] == "bootstrap"
+
+
+def test_errors_are_final_means_over_the_horizon(results):
+    errors = run_errors(results)
+    for row in errors.itertuples():
+        (record,) = records(results, row.run, "open_loop", phase="final", dataset="probe")
+        assert row.reward_error == pytest.approx(np.mean(record["reward_error_mean"]))
+        if row.predict == "images":
+            assert row.image_error == pytest.approx(np.mean(record["image_error_mean"]))
+        else:
+            assert np.isnan(row.image_error)
+
+
+def test_unfinished_runs_show_their_last_scheduled_errors_but_do_not_correlate(tmp_path):
+    name = FIVE[0].name
+    options = Options(episodes=20, designs=FIVE[:1], seeds=2, states={(name, TASK, 1): "running"})
+    results = load([write_study(tmp_path, options=options)])
+    steps = over_horizon(results, "image")
+    assert steps.groupby("seed")["phase"].first().tolist() == ["final", "scheduled"]
+    assert steps.groupby("seed").size().tolist() == [HORIZON, HORIZON]
+    assert run_errors(results)["image_error"].notna().tolist() == [True, False]
+    assert horizon_table(results)["unfinished"].tolist() == [1, 1]
+
+
+def test_the_horizon_table_compares_with_repeating_the_last(results):
+    table = horizon_table(results).set_index(["error", "design"])
+    row = table.loc["image", "images-latent-stochastic"]
+    steps = over_horizon(results, "image")
+    steps = steps[steps["design"] == "images-latent-stochastic"]
+    assert row["mean"] == pytest.approx(steps["value"].mean())
+    assert row["baseline"] == pytest.approx(np.mean(14 * (1 - np.exp(-np.arange(1, 13) / 5))))
+    assert row["ratio"] == pytest.approx(row["mean"] / row["baseline"])
+    assert row["first"] < row["last"]
+    assert ("image", "rewards-latent-stochastic") not in table.index
+
+
+def test_a_planted_correlation_is_found(tmp_path):
+    options = Options(designs=variants(9), seeds=3, episodes=8, random_agent=False)
+    table = correlations(load([write_study(tmp_path, options=options)]))
+    over = table[(table["level"] == "designs") & (table["sample"] == "image designs")].set_index("error")
+    assert over.loc["image", "r"] < -0.95
+    assert over.loc["image", "r_high"] < -0.8
+    assert abs(over.loc["reward", "r"]) < abs(over.loc["image", "r"])
+    assert over["n"].tolist() == [9, 9]
+    assert over["runs"].tolist() == [27, 27]
+
+
+def test_runs_with_nan_errors_are_left_out_of_correlations_alone(tmp_path):
+    cell = (FIVE[0].name, TASK, 0)
+    results = load([write_study(tmp_path, options=Options(episodes=8, nan_errors={cell}))])
+    assert score_cells(results)["n"].tolist() == [2] * 6
+    table = correlations(results)
+    runs = table[table["level"] == "runs"].set_index(["error", "sample"])["n"]
+    assert runs["image", "image designs"] == 4
+    assert runs["reward", "image designs"] == 3
+    assert runs["reward", "all designs"] == 9
+
+
+def test_several_tasks_are_pooled_and_given_apart(tmp_path):
+    tasks = ("dmc/cartpole-swingup", "dmc/cheetah-run")
+    table = correlations(load([write_study(tmp_path, options=Options(tasks=tasks, episodes=8))]))
+    assert list(dict.fromkeys(table["task"])) == ["all", *tasks]
+    pooled = table[
+        (table["task"] == "all") & (table["level"] == "designs") & (table["sample"] == "all designs")
+    ]
+    assert pooled["n"].tolist() == [10]

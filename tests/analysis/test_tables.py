@@ -1,0 +1,103 @@
+"""Tables in three formats, numbers as macros."""
+
+import re
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analysis.content import correlation_table, score_table
+from analysis.numbers import numbers, tex
+from analysis.tables import Table, escape, fixed, interval, latex, markdown, number, save
+
+
+def test_numbers_are_rounded_to_significant_digits():
+    values = (690.4, 0.03456, 12.0, 0.0, -2.256, 1e9, 3e-7, float("nan"), float("inf"))
+    shown = [number(value) for value in values]
+    assert shown == ["690", "0.0346", "12.0", "0", "−2.26", "1.00e9", "3.00e−7", "—", "—"]
+    assert fixed(-0.256) == "−0.26"
+    assert interval(1.0, 2.0) == "[1.00, 2.00]"
+    assert interval(float("nan"), 2.0) == ""
+
+
+@given(st.floats(-1e6, 1e6, allow_nan=False))
+def test_a_shown_number_is_near_its_value(value):
+    shown = float(number(value).replace("−", "-"))
+    assert shown == pytest.approx(value, rel=6e-3)
+
+
+def example():
+    rows = [["a_b", "1.00", "50 %"], ["c|d", "−2", "ρ"]]
+    return Table(
+        "t",
+        "Title",
+        "Caption.",
+        ["design", "x", "y & z"],
+        rows,
+        pd.DataFrame({"design": ["a_b"], "x": [1 / 3]}),
+    )
+
+
+def test_markdown_is_aligned_and_escaped():
+    lines = markdown(example()).splitlines()
+    assert len({len(line) for line in lines}) == 1
+    assert lines[1] == "| ------ | ---: | ----: |"
+    assert "c\\|d" in lines[3]
+
+
+def test_latex_is_booktabs_and_escaped():
+    text = latex(example())
+    assert r"\begin{tabular}{@{}lrr@{}}" in text
+    assert all(rule in text for rule in (r"\toprule", r"\midrule", r"\bottomrule"))
+    assert r"a\_b & 1.00 & 50 \% \\" in text
+    assert r"design & x & y \& z \\" in text
+    assert r"$-$2 & $\rho$" in text
+
+
+@given(st.text(alphabet="\\{}$&%#_~^<>a1", max_size=12))
+def test_escaped_text_has_no_bare_special_character(text):
+    bare = re.sub(
+        r"\\textbackslash\{\}|\\textasciitilde\{\}|\\textasciicircum\{\}|\$[<>]\$|\\[{}$&%#_]",
+        "",
+        escape(text),
+    )
+    assert not set(bare) & set("\\{}$&%#_~^<>")
+
+
+def test_csv_holds_unrounded_values(tmp_path):
+    paths = save(example(), tmp_path)
+    assert [path.suffix for path in paths] == [".csv", ".md", ".tex"]
+    assert paths[0].read_text() == "design,x\na_b,0.33333333\n"
+    assert paths[1].read_text().endswith("Caption.\n")
+
+
+def test_score_table_says_seeds_and_kind_of_interval(results):
+    table = score_table(results)
+    assert list(table.header) == ["design", "cartpole-swingup", "95 % interval", "seeds"]
+    assert len(table.rows) == 6
+    assert all(row[2].endswith(" t") and row[3] == "2/2" for row in table.rows)
+    assert "Student's t" in table.caption
+
+
+def test_correlation_table_has_both_errors_on_common_runs_and_all(results):
+    rows = [tuple(row[:3]) for row in correlation_table(results).rows]
+    samples = [
+        ("image error", "image designs"),
+        ("reward error", "image designs"),
+        ("reward error", "all designs"),
+    ]
+    assert rows == [(*sample, level) for sample in samples for level in ("designs", "runs")]
+
+
+def test_macros_agree_with_the_table_and_unknown_keys_are_errors(results):
+    found = numbers(results)
+    table = score_table(results)
+    for row in table.rows:
+        assert found[f"score.{row[0]}.dmc/cartpole-swingup.mean"] == row[1]
+    assert found["runs.planned"] == found["runs.done"] == "12"
+    assert found["correlation.image.image.designs.dmc/cartpole-swingup.r"] == "undefined"
+    text = tex(found)
+    assert text.count(r"\wm@set{") == len(found)
+    assert r"\PackageError{wm}{no number" in text
+    assert text.count("{") == text.count("}")
