@@ -59,7 +59,7 @@ class Owner:
         return f"process {self.pid} on {self.host.split(' ')[0]}{job}, since {time.ctime(self.time)}"
 
 
-class OwnedElsewhere(UserError):  # noqa: N818 - says what is so; nothing went wrong
+class OwnedElsewhere(UserError):
     """Another process owns the run, or nobody can tell that it does not."""
 
     def __init__(self, run_dir: Path, owner: str) -> None:

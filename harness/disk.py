@@ -32,18 +32,27 @@ _UNREADABLE = (
 """What numpy and zipfile raise on a damaged npz (RuntimeError: a flipped bit says that it is encrypted)."""
 
 
+def as_disk_error(error: OSError, path: Path | None = None) -> RunError | None:
+    """A `RunError` of kind ``disk`` with the remedy, if the disk or the quota is full; else None."""
+    if error.errno not in _FULL:
+        return None
+    remedy = (
+        "Free space (or raise the quota), then `wm retry` and `wm run`: what was committed before is whole."
+    )
+    where = path or error.filename or "the run's directory"
+    return RunError("disk", f"{where}: cannot write: {error.strerror or error}.", remedy)
+
+
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
     """Turns an operating system error on `path` into a `RunError` of kind ``disk`` with the remedy."""
     try:
         yield
     except OSError as error:
+        full = as_disk_error(error, path)
+        if full is not None:
+            raise full from error
         reason = error.strerror or str(error)
-        if error.errno in _FULL:
-            remedy = (
-                "Free space (or raise the quota) and continue the run: what was committed before is whole."
-            )
-            raise RunError("disk", f"{path}: cannot write: {reason}.", remedy) from error
         raise RunError("disk", f"{path}: {reason}.", "Check the file system and its permissions.") from error
 
 

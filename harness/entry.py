@@ -6,24 +6,19 @@ leaves `execute` as an exception.
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from harness import tensorboard
-from harness.config import Category, RunConfig, component_versions
-from harness.config.fields import category_of, walk
-from harness.disk import disk_errors
-from harness.errors import RunError as FailedRun
-from harness.errors import UserError
+from harness.attempts import record_end, record_start
+from harness.config import RunConfig, component_versions
+from harness.disk import as_disk_error
+from harness.errors import RunError, UserError
 from harness.monitor import Monitor, Stopped
-from harness.provenance import code_digest, environment_digest, peak_memory_mb, whereabouts
-from harness.rundir import Ending, RunDir, RunError, RunState
+from harness.rundir import Ending, Failure, RunDir, RunState
 
 log = logging.getLogger("wm")
 
@@ -68,7 +63,7 @@ def execute(
             log.warning("another process has taken this run over; leaving it to that one")
             return "preempted"
         ending, error = _ending_of(failure)
-    _record_end(run, monitor, ending, error)
+    record_end(run, monitor, ending, error)
     return ending
 
 
@@ -90,7 +85,7 @@ def _attempt(run: RunDir, monitor: Monitor, owns: Callable[[], bool], datasets: 
     from harness.tasks import find_task
 
     device = make_device(config.runtime.device)
-    _record_start(run, config, monitor.state.attempt, str(device), rendering, torch.get_num_threads())
+    record_start(run, config, monitor.state.attempt, str(device), rendering, torch.get_num_threads())
     task = find_task(config.task, config.env)
     if config.agent == "oracle":
         raise UserError("agent: oracle does not exist yet; use model or random")
@@ -102,20 +97,22 @@ def _attempt(run: RunDir, monitor: Monitor, owns: Callable[[], bool], datasets: 
     return ending
 
 
-def _ending_of(failure: Exception) -> tuple[Ending, RunError | None]:
+def _ending_of(failure: Exception) -> tuple[Ending, Failure | None]:
     if isinstance(failure, Stopped):
         return "preempted", None
     text = "".join(traceback.format_exception(failure))
     log.error("%s", text)
-    if isinstance(failure, FailedRun):
-        return "failed", RunError(failure.kind, str(failure), text)
+    if isinstance(failure, OSError):
+        failure = as_disk_error(failure) or failure
+    if isinstance(failure, RunError):
+        return "failed", Failure(failure.kind, str(failure), text)
     if isinstance(failure, MemoryError):
-        return "failed", RunError("host-memory", "out of host memory", text)
+        return "failed", Failure("host-memory", "out of host memory", text)
     if type(failure).__name__ == "OutOfMemoryError":
-        return "failed", RunError("gpu-memory", str(failure).splitlines()[0], text)
+        return "failed", Failure("gpu-memory", str(failure).splitlines()[0], text)
     message = str(failure).strip().splitlines()
     name = "" if isinstance(failure, UserError) else f"{type(failure).__name__}: "
-    return "failed", RunError("code", f"{name}{message[0] if message else ''}", text)
+    return "failed", Failure("code", f"{name}{message[0] if message else ''}", text)
 
 
 def _check_versions(run: RunDir, config: RunConfig) -> None:
@@ -125,7 +122,7 @@ def _check_versions(run: RunDir, config: RunConfig) -> None:
     planned = yaml.safe_load(run.config_file.read_text()).get("versions")
     today = component_versions(config)
     if planned != today:
-        raise FailedRun(
+        raise RunError(
             "code",
             f"the run was planned with component versions {planned}; this code has {today}.",
             "Plan the study again, or start this run anew with `wm retry --fresh`.",
@@ -138,60 +135,3 @@ def _select_rendering(config: RunConfig) -> str | None:
     from harness.tasks.rendering import select_backend
 
     return select_backend()
-
-
-def _record_start(
-    run: RunDir, config: RunConfig, attempt: int, device: str, rendering: str | None, threads: int
-) -> None:
-    numeric = {
-        name: _dotted(config, name)
-        for name, field in walk(RunConfig)
-        if category_of(field) is Category.NUMERIC
-    }
-    record = {
-        "event": "start",
-        "attempt": attempt,
-        "time": time.time(),
-        **whereabouts(),
-        "code": code_digest(),
-        "environment": environment_digest(),
-        "device": device,
-        "rendering": rendering,
-        "threads": threads,
-        "numeric": numeric,
-    }
-    _append(run.attempts, record)
-
-
-def _record_end(run: RunDir, monitor: Monitor, ending: Ending, error: RunError | None) -> None:
-    """Attempt and state; a disk that is full even for these leaves the run `lost`, which is true enough."""
-    record: dict[str, Any] = {
-        "event": "end",
-        "attempt": monitor.state.attempt,
-        "time": time.time(),
-        "ending": ending,
-        "peak_memory_mb": peak_memory_mb(),
-    }
-    if error is not None:
-        record["error"] = {"kind": error.kind, "message": error.message}
-    try:
-        _append(run.attempts, record)
-        monitor.write(state=ending, error=error, phase=ending)
-    except (OSError, FailedRun):
-        log.exception("could not record the ending %s", ending)
-
-
-def _append(path: Path, record: dict[str, Any]) -> None:
-    with disk_errors(path), path.open("ab") as file:
-        if file.tell() and not path.read_bytes().endswith(b"\n"):
-            file.write(b"\n")  # a kill left half a line
-        file.write(json.dumps(record).encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _dotted(config: RunConfig, name: str) -> Any:
-    value: Any = config
-    for part in name.split("."):
-        value = getattr(value, part)
-    return value

@@ -24,7 +24,7 @@ DURATIONS = ("wall_seconds", "seconds", "train_seconds", "plan_seconds", "collec
 
 
 @dataclass
-class RunError:
+class Failure:
     """Why a run failed: its kind, one line, and the traceback for `wm logs`."""
 
     kind: str
@@ -48,7 +48,7 @@ class RunState:
     last_return: float | None = None
     started: float = 0.0  # unix seconds, of this attempt
     heartbeat: float = 0.0  # unix seconds
-    error: RunError | None = None
+    error: Failure | None = None
     schema: int = SCHEMA_VERSION
     extra: dict[str, Any] = field(default_factory=dict)
 
@@ -100,7 +100,7 @@ class RunDir:
         except (FileNotFoundError, ValueError):
             return None
         error = content.pop("error", None)
-        return RunState(**content, error=RunError(**error) if error else None)
+        return RunState(**content, error=Failure(**error) if error else None)
 
     def write_state(self, state: RunState) -> None:
         """Replaces state.json; an ending is on the disk when this returns."""

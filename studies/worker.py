@@ -89,7 +89,7 @@ def run_claimed(path: Path, datasets: Path, stop: Stop, owns: object, execute: s
         done, diverged, failed or preempted. What was recorded as done, diverged or failed is not run again.
     """
     from harness.registry import load
-    from harness.rundir import RunDir, RunError, RunState
+    from harness.rundir import Failure, RunDir, RunState
 
     run = RunDir(path)
     state = run.read_state()
@@ -102,7 +102,7 @@ def run_claimed(path: Path, datasets: Path, stop: Stop, owns: object, execute: s
         print(text, file=sys.stderr, flush=True)
         state = run.read_state() or RunState(id=run.id, state="failed")
         state.state, state.heartbeat = "failed", time.time()
-        state.error = RunError("code", f"{type(error).__name__}: {error}", text)
+        state.error = Failure("code", f"{type(error).__name__}: {error}", text)
         run.write_state(state)
         return "failed"
 

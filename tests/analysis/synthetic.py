@@ -17,7 +17,7 @@ import numpy as np
 import yaml
 
 from harness.config import RunConfig, run_hex, run_id
-from harness.rundir import RunDir, Failure, RunState
+from harness.rundir import Failure, RunDir, RunState
 
 QUALITY = {
     "images-latent-stochastic": 0.9,

@@ -263,6 +263,26 @@ class TestTrouble:
         assert numbers(run) == numbers(undisturbed)
 
 
+def test_a_full_disk_is_told_from_the_reserve(tmp_path, monkeypatch):
+    """The disk has no room left but what the run set aside: its ending is recorded all the same."""
+    import errno
+
+    import harness.metrics
+
+    run = make_run(tmp_path, tiny_config())
+
+    def full(*_):
+        assert (run.path / ".reserve").stat().st_size == 65536
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(harness.metrics.MetricsLog, "write", full)
+    assert execute(run, datasets=tmp_path / "datasets") == "failed"
+    assert not (run.path / ".reserve").exists()
+    error = run.read_state().error
+    assert error.kind == "disk"
+    assert "wm retry" in error.message
+
+
 def test_records_are_strict_json(undisturbed):
     for line in undisturbed.metrics.read_text().splitlines():
         json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))

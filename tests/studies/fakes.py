@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from harness.config import RunConfig, run_id
-from harness.rundir import RunDir, RunError, RunState
+from harness.rundir import Failure, RunDir, RunState
 
 EXECUTE = "fakes:execute"
 HERE = str(Path(__file__).parent)
@@ -71,7 +71,7 @@ def _misbehave(design: str | None, state: RunState) -> None:
     if design == "dies" and state.attempt == 1 and state.iteration == 3:
         os.kill(os.getpid(), signal.SIGKILL)
     if design in {"fails", "full"}:
-        state.error = RunError(
+        state.error = Failure(
             "disk" if design == "full" else "code", f"{design} by design", "Traceback: ..."
         )
         state.iteration = state.iterations

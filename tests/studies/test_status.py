@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from harness import claim
-from harness.rundir import RunDir, RunError, RunState
+from harness.rundir import Failure, RunDir, RunState
 from studies.status import CONTINUED, FINISHED, NAMES, Condition, derive, observe
 
 NOW = 1_000_000.0
@@ -18,7 +18,7 @@ ENDINGS = [None, "running", "done", "diverged", "failed", "preempted"]
 def recorded(ending, *, age=10.0):
     if ending is None:
         return None
-    error = RunError("disk", "disk is full") if ending == "failed" else None
+    error = Failure("disk", "disk is full") if ending == "failed" else None
     return RunState(id="run", state=ending, heartbeat=NOW - age, error=error)
 
 

@@ -9,7 +9,7 @@ import pytest
 from harness import claim
 from harness.config import run_hex, run_id
 from harness.errors import UserError
-from harness.rundir import RunDir, RunError, RunState
+from harness.rundir import Failure, RunDir, RunState
 from studies import dispatch, retrying, store
 from studies.machine import divide, free_gb
 from studies.pool import Report
@@ -133,8 +133,8 @@ def test_a_run_is_found_by_the_start_of_its_hex_or_id(study, tmp_path):
 
 def test_retry_makes_failed_runs_pending_and_keeps_the_rest(study):
     runs = study.planned
-    record(runs[0], "failed", error=RunError("disk", "full"))
-    record(runs[1], "failed", error=RunError("code", "bug"))
+    record(runs[0], "failed", error=Failure("disk", "full"))
+    record(runs[1], "failed", error=Failure("code", "bug"))
     record(runs[2], "done")
     (runs[0].path / "checkpoint").mkdir()
     assert retrying.reset(runs, kinds=["disk"]) == [runs[0]]
@@ -163,7 +163,7 @@ def test_retry_fresh_archives(study):
 
 def test_retry_refuses_a_run_whose_owner_may_live(study):
     run = study.planned[0]
-    record(run, "failed", error=RunError("code", "bug"))
+    record(run, "failed", error=Failure("code", "bug"))
     (run.path / "claim.1").write_text(json.dumps(asdict(replace(claim.this_process(), host="elsewhere"))))
     with pytest.raises(claim.OwnedElsewhere):
         retrying.reset([run], kinds=[])
