@@ -62,7 +62,7 @@ class ConvEncoder(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """f32[N, 3, h, w] to [N, features]."""
         for layer in self.layers:
-            image = F.relu(layer(image))
+            image = F.relu(layer(image), inplace=True)
         return image.permute(0, 2, 3, 1).flatten(1)
 
 
@@ -86,7 +86,7 @@ class ValidEncoder(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """f32[N, 3, h, w] to [N, code]."""
         for layer in self.layers:
-            image = F.leaky_relu(layer(image), self.slope)
+            image = F.leaky_relu(layer(image), self.slope, inplace=True)
         code: Tensor = self.code(image.permute(0, 2, 3, 1).flatten(1))
         return code
 
@@ -127,7 +127,7 @@ class ConvDecoder(nn.Module):
         """[N, inputs] to [N, 3, h, w]: the mean image in [-0.5, 0.5], not clipped."""
         x = self.first(self.code(features))
         for layer in self.layers:
-            x = layer(F.relu(x))
+            x = layer(F.relu(x, inplace=True))
         image: Tensor = x
         return image
 
@@ -143,7 +143,7 @@ class MLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[.., inputs] to [.., outputs]."""
         for layer in self.layers[:-1]:
-            x = F.relu(layer(x))
+            x = F.relu(layer(x), inplace=True)
         y: Tensor = self.layers[-1](x)
         return y
 
