@@ -16,22 +16,23 @@ _MARK = {"t": "t", "bootstrap": "", "none": ""}
 
 
 def score_table(results: Results) -> Table:
-    """Score of each design on each task."""
+    """Score of each design on each task; of several tasks, in one column each."""
     cells = score_cells(results)
+    wide, most = len(results.tasks) == 1, int(max(cells["n"], default=0))
     rows, designs = [], []
     for design in dict.fromkeys(cells["design"]):
         row = [design]
         for task in results.tasks:
             cell = cells[(cells["design"] == design) & (cells["task"] == task)]
-            row += _score(cell.iloc[0]) if len(cell) else ["", "not planned", ""]
+            parts = _score(cell.iloc[0]) if len(cell) else ["", "not planned", ""]
+            row += parts if wide else [_joined(parts, f"{most}/{most}")]
         rows.append(row)
         designs.append(str(design))
     header = ["design"]
     for task in results.tasks:
-        header += [short_task(task), "95 % interval", "seeds"]
-    caption = (
-        f"Score: {BASIS}; higher is better. Seeds: with a score / planned. {_intervals(cells)}{_lost(cells)}"
-    )
+        header += [short_task(task), "95 % interval", "seeds"] if wide else [short_task(task)]
+    seeds = "Seeds: with a score / planned." if wide else f"{plural(most, 'seed')} unless stated."
+    caption = f"Score: {BASIS}; higher is better. {seeds} {_intervals(cells)}{_lost(cells)}"
     return Table("scores", "Score by design and task", caption, header, rows, cells, 1, designs)
 
 
@@ -47,6 +48,13 @@ def _score(cell: pd.Series) -> list[str]:
         interval(low, high) + (f" {mark}" if mark else "") if math.isfinite(low) else "none",
         seeds,
     ]
+
+
+def _joined(parts: list[str], all_seeds: str) -> str:
+    """Mean, interval and seeds in one cell; the seeds only where some are missing."""
+    mean, interval, seeds = parts
+    told = [mean, "" if interval == "none" else interval, "" if seeds in {all_seeds, ""} else f"({seeds})"]
+    return " ".join(part for part in told if part)
 
 
 def _intervals(cells: pd.DataFrame) -> str:

@@ -270,14 +270,17 @@ def _interval(found: float, draws: Floats, designs: int) -> tuple[float, float]:
 
     Its spread is the bootstrap's (half the distance of the 16th and 84th percentile). The draws' own percentiles
     lie too near zero, since drawing seeds again adds their noise a second time, and may even leave the estimate
-    out; in simulations (5 to 16 designs, 2 to 5 seeds) this interval covers 95 to 99 %.
+    out; in simulations (5 to 16 designs, 2 to 5 seeds) this interval covers 95 to 99 %. Where correlations of 1
+    put z out of reach (ranks of few designs), it is the percentiles, widened to the estimate.
     """
     from scipy import stats
 
     defined = draws[np.isfinite(draws)]
     if 2 * len(defined) < len(draws):
         return float("nan"), float("nan")
-    z, middle = (np.arctanh(np.clip(v, -_LARGEST, _LARGEST)) for v in (defined, found))
-    low, high = np.quantile(z, stats.norm.cdf([-1, 1]))
-    half = stats.t.ppf(0.5 + LEVEL / 2, designs - 2) * (high - low) / 2
-    return float(np.tanh(middle - half)), float(np.tanh(middle + half))
+    low, high = np.quantile(defined, stats.norm.cdf([-1, 1]))
+    if max(abs(low), abs(high), abs(found)) > _LARGEST:
+        low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        return min(float(low), found), max(float(high), found)
+    half = stats.t.ppf(0.5 + LEVEL / 2, designs - 2) * (np.arctanh(high) - np.arctanh(low)) / 2
+    return float(np.tanh(np.arctanh(found) - half)), float(np.tanh(np.arctanh(found) + half))

@@ -35,7 +35,7 @@ CASES = {
         episodes=20, seeds=3, random_agent=False, nan_errors={(design.name, TASK, 0) for design in FIVE}
     ),
     "rewards only": Options(episodes=20, designs=FIVE[2:]),
-    "many": Options(episodes=20, every=5, designs=FIVE[:3] + variants(8), tasks=TASKS, seeds=2),
+    "many": Options(episodes=20, every=5, designs=FIVE[:3] + variants(5), tasks=TASKS, seeds=2),
 }
 
 

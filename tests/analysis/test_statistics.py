@@ -169,3 +169,13 @@ def test_coverage_of_the_correlation_over_designs():
         low, high = correlate(design, task, x, y, i, level="designs", resamples=300).pearson
         covered += low <= expected <= high
     assert 0.89 <= covered / trials <= 1
+
+
+def test_a_perfect_correlation_of_few_designs_has_an_interval_of_some_length():
+    design, task = layout(5, 1, 3)
+    rng = np.random.default_rng(9)
+    x = np.repeat(np.arange(5.0), 3) + 0.3 * rng.normal(size=15)
+    found = correlate(design, task, x, x**3 + rng.normal(size=15), level="designs")
+    assert found.rho == 1
+    assert found.spearman[1] == 1
+    assert found.spearman[0] < 0.95

@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.content import correlation_table, score_table
+from analysis.load import load
 from analysis.numbers import numbers, tex
 from analysis.tables import Table, escape, fixed, interval, latex, markdown, number, save
+from tests.analysis.synthetic import FIVE, Options, write_study
 
 
 def test_numbers_are_rounded_to_significant_digits():
@@ -101,3 +103,15 @@ def test_macros_agree_with_the_table_and_unknown_keys_are_errors(results):
     assert text.count(r"\wm@set{") == len(found)
     assert r"\PackageError{wm}{no number" in text
     assert text.count("{") == text.count("}")
+
+
+def test_several_tasks_have_a_column_each_and_say_what_is_missing(tmp_path):
+    tasks = ("dmc/cartpole-swingup", "dmc/cheetah-run")
+    states = {(FIVE[0].name, tasks[1], 0): "diverged"}
+    options = Options(tasks=tasks, designs=FIVE[:2], seeds=3, episodes=8, states=states)
+    table = score_table(load([write_study(tmp_path, options=options)]))
+    assert list(table.header) == ["design", "cartpole-swingup", "cheetah-run"]
+    assert "(" not in table.rows[0][1]
+    assert table.rows[0][2].endswith("t (2/3, 1 diverged)")
+    assert "3 seeds unless stated" in table.caption
+    assert "1 run diverged" in table.caption
