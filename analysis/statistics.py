@@ -278,9 +278,9 @@ def _interval(found: float, draws: Floats, designs: int) -> tuple[float, float]:
     defined = draws[np.isfinite(draws)]
     if 2 * len(defined) < len(draws):
         return float("nan"), float("nan")
-    low, high = np.quantile(defined, stats.norm.cdf([-1, 1]))
+    low, high = (float(np.quantile(defined, stats.norm.cdf(side))) for side in (-1, 1))
     if max(abs(low), abs(high), abs(found)) > _LARGEST:
-        low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        return min(float(low), found), max(float(high), found)
+        low, high = (float(np.quantile(defined, (1 + side * LEVEL) / 2)) for side in (-1, 1))
+        return min(low, found), max(high, found)
     half = stats.t.ppf(0.5 + LEVEL / 2, designs - 2) * (np.arctanh(high) - np.arctanh(low)) / 2
     return float(np.tanh(np.arctanh(found) - half)), float(np.tanh(np.arctanh(found) + half))
