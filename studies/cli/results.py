@@ -24,7 +24,7 @@ def report(
     figure: Annotated[str | None, typer.Option("--figure", metavar="NAME", help="Only this figure.")] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="Where to [default: the first study's report/]."),
+        typer.Option("--out", metavar="DIR", help="Where to [default: report/ of the study]."),
     ] = None,
     runs: Runs = None,
 ) -> None:
@@ -33,7 +33,7 @@ def report(
     from studies import store
 
     opened = [store.open_study(name, store.runs_root(runs)) for name in study]
-    result = build_report([one.path for one in opened], out or opened[0].report, figure=figure)
+    result = build_report([one.path for one in opened], out, figure=figure)
     for text in (result.score_table, result.correlation_table):
         if text:
             print(text.rstrip() + "\n")
