@@ -105,7 +105,7 @@ class ModelAgent:
     ) -> AgentState:
         """See `Agent.observe`."""
         noise = self._noise(self.model.draws("observe", (1,)), "observe_noise", rows)
-        with self._autocast():
+        with self.autocast():
             belief = self.model.observe(state.model, Observation(*(x.to(self.device) for x in column)), noise)
         return state._replace(model=belief)
 
@@ -116,7 +116,7 @@ class ModelAgent:
         proposals = self._noise(self.planner.draws(1), "planner_noise", rows)
         draws = self.model.draws("predict", (1, self.particles), self.planner.horizon)
         futures = self._noise(draws, "predict_noise", rows)
-        with self._autocast():
+        with self.autocast():
             plan, memory = self.planner.plan(
                 lambda belief, actions: self.score(belief, actions, futures),
                 state.model,
@@ -154,5 +154,6 @@ class ModelAgent:
         noise = self.streams.row_noise(draws, purpose, rows)
         return {name: tensor.to(self.device) for name, tensor in noise.items()}
 
-    def _autocast(self) -> AbstractContextManager[Any]:
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The arithmetic that the networks run in."""
         return torch.autocast(self.device.type, torch.bfloat16) if self.bfloat16 else nullcontext()

@@ -73,6 +73,7 @@ def build_model(config: RunConfig, task: TaskSpec, streams: Streams) -> AnyWorld
             reward_gradient=config.reward_gradient,
             image_fraction=config.image_fraction,
             seed=streams.key("model_init"),
+            region_seed=streams.key("image_region"),
             options=dict(config.model.options),
         )
     except ValueError as error:

@@ -135,6 +135,7 @@ class Measurer:
             dataset=name,
             device=self.device,
             tick=self.tick,
+            autocast=agent.autocast,
         )
 
     def _probe_episodes(self) -> tuple[list[Episode], str]:

@@ -10,6 +10,7 @@ actions that were taken, in S futures if the model is stochastic (the rules are 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,6 +77,7 @@ def evaluate_open_loop(
     dataset: str,
     device: torch.device,
     tick: Callable[[], None],
+    autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
 ) -> OpenLoop:
     """Scores a model's forecasts.
 
@@ -90,15 +92,19 @@ def evaluate_open_loop(
         dataset: `probe`, `own` or a name.
         device: of the model.
         tick: called between batches; may raise to stop.
+        autocast: the arithmetic that the networks run in, the one they are planned with.
     """
     count = samples if model.spec.stochastic else 1
-    beliefs = _beliefs(model, episodes, starts, streams, dataset, device, tick)
+    with autocast():
+        beliefs = _beliefs(model, episodes, starts, streams, dataset, device, tick)
     tally = _Tally()
     shown: list[dict[str, NDArray[Any]]] = []
     for begin in range(0, len(starts), _CHUNK):
         rows = range(begin, min(begin + _CHUNK, len(starts)))
         truth = _Truth.of(episodes, starts[begin : begin + _CHUNK], horizon, context, device)
-        forecast = _forecast(model, beliefs, truth.action, rows, count, streams, dataset)
+        with autocast():
+            forecast = _forecast(model, beliefs, truth.action, rows, count, streams, dataset)
+        forecast = _in_float32(forecast)
         _score_rewards(tally, forecast.reward, truth)
         if forecast.image is not None:
             _score_images(tally, forecast.image, truth)
@@ -194,6 +200,11 @@ def _forecast(
     noise = {name: tensor.to(actions.device) for name, tensor in noise.items()}
     expanded = actions[:, None].expand(-1, samples, -1, -1)
     return model.predict(state, expanded, noise, decode=model.spec.predict_images)
+
+
+def _in_float32(forecast: Forecast) -> Forecast:
+    image, continues = (None if x is None else x.float() for x in (forecast.image, forecast.continues))
+    return Forecast(forecast.reward.float(), image, continues)
 
 
 def _score_rewards(tally: _Tally, forecast: Tensor, truth: _Truth) -> None:

@@ -57,9 +57,8 @@ class Streams:
     def noise(
         self, draws: Mapping[str, tuple[tuple[int, ...], str]], purpose: str, *index: str | int
     ) -> dict[str, Tensor]:
-        """The tensors that a call declared, from one stream, in order of their names."""
-        generator = self.torch(purpose, *index)
-        return {name: _draw(*draws[name], generator) for name in sorted(draws)}
+        """The tensors that a call declared, each from a stream of its own name."""
+        return {name: _draw(*draw, self.torch(purpose, *index, name)) for name, draw in draws.items()}
 
     def row_noise(
         self,

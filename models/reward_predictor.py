@@ -11,6 +11,8 @@ scaled to about 1e-7; here they are in [-0.5, 0.5]. A context of more columns ad
 actions and rewards that lie between them; those of its first column stay out, since a clip cut from the
 middle of an episode does not know them. At a reset the context is filled with the first frame and zeros.
 
+Part of the training clips have a context as it is then.
+
 The loss is reward_scale * 1/2 squared reward error, averaged over the columns after the context, and the
 cross entropy of the continuation where the design predicts it.
 """
@@ -30,6 +32,9 @@ from models.sizes import sizes_for
 from models.types import Call, Draw, Forecast, Loss, LossWeights, ModelSpec, Noise, Observation, SequenceBatch
 
 DROPOUT = 0.2
+RESET_PART = 1 / 8
+"""Part of the training clips whose context is filled up as at a reset, so that the first plans of an episode are
+made from something the network has seen."""
 SLOPE = 0.3
 """Of the leaky ReLUs, as in Keras."""
 
@@ -53,6 +58,7 @@ class RewardPredictor(nn.Module):
         reward_gradient: `shared`: the reward alone trains the network.
         image_fraction: not used, there are no images to predict.
         seed: of the initial parameters.
+        region_seed: not used, as image_fraction.
         options: none are known.
 
     Raises:
@@ -71,6 +77,7 @@ class RewardPredictor(nn.Module):
         image_fraction: float = 1.0,  # noqa: ARG002
         seed: int = 0,
         options: dict[str, Any] | None = None,
+        region_seed: int = 0,  # noqa: ARG002
     ) -> None:
         super().__init__()
         sizes = sizes_for("reward_predictor", size, widths)
@@ -93,11 +100,12 @@ class RewardPredictor(nn.Module):
             self.head = _linear([recurrent[-1], *self.heads, 2 if spec.predict_continues else 1])
 
     def draws(self, call: Call, lead: tuple[int, ...], steps: int = 1) -> dict[str, Draw]:
-        """Dropout of the loss, uniform: one number per unit of the head's two hidden layers; else nothing."""
+        """Noise of the loss, uniform: dropout per unit of the head's two hidden layers, and `reset` per clip."""
         if call != "loss":
             return {}
         ahead = steps - self.spec.context
-        return {f"dropout{i}": Draw((*lead, ahead, w), "uniform") for i, w in enumerate(self.heads, start=1)}
+        draws = {f"dropout{i}": Draw((*lead, ahead, w), "uniform") for i, w in enumerate(self.heads, start=1)}
+        return draws | {"reset": Draw(lead, "uniform")}
 
     def initial(self, batch: int) -> ContextState:
         """An empty context: zeros [B, K, ...]."""
@@ -136,7 +144,9 @@ class RewardPredictor(nn.Module):
             raise ValueError(f"clips of {batch.mask.shape[1]} columns leave none to forecast after {seen}")
         codes = self.encoder(scale_image(batch.image[:, :seen].flatten(0, 1)))
         codes = codes.view(-1, seen, self.frame_code)
-        state = ContextState(codes, batch.action[:, :seen], batch.reward[:, :seen])
+        state = _as_after_reset(
+            ContextState(codes, batch.action[:, :seen], batch.reward[:, :seen]), noise["reset"] < RESET_PART
+        )
         reward, logit = self._roll(state, batch.action[:, seen:], noise)
 
         mask = batch.mask[:, seen:] * ~batch.first[:, seen:]
@@ -187,6 +197,15 @@ def _check(spec: ModelSpec, reward_gradient: str, options: dict[str, Any] | None
 
 def _linear(widths: list[int]) -> nn.ModuleList:
     return nn.ModuleList([nn.Linear(i, o) for i, o in itertools.pairwise(widths)])
+
+
+def _as_after_reset(state: ContextState, rows: Tensor) -> ContextState:
+    """The contexts of `rows` bool[B] as `observe` fills them up at a reset: the last frame alone, and zeros."""
+    row = rows[:, None]
+    codes = torch.where(row[..., None], state.codes[:, -1:], state.codes)
+    return ContextState(
+        codes, state.actions.masked_fill(row[..., None], 0), state.rewards.masked_fill(row, 0)
+    )
 
 
 def _push(ring: Tensor, new: Tensor) -> Tensor:

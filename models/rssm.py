@@ -57,7 +57,8 @@ class RSSM(nn.Module):
         weights: of the loss.
         reward_gradient: `shared`, or `stopped` (the reward's gradient ends at the belief).
         image_fraction: part of the image whose prediction is trained (`models.regions`).
-        seed: of the initial parameters and the region.
+        seed: of the initial parameters.
+        region_seed: of the region; common to the designs of a study, unlike `seed`.
         options: none are known.
 
     Raises:
@@ -78,6 +79,7 @@ class RSSM(nn.Module):
         image_fraction: float = 1.0,
         seed: int = 0,
         options: dict[str, Any] | None = None,
+        region_seed: int = 0,
     ) -> None:
         super().__init__()
         sizes = sizes_for("rssm", size, widths)
@@ -111,7 +113,7 @@ class RSSM(nn.Module):
                 else None
             )
         whole = not spec.predict_images or image_fraction >= 1
-        region = None if whole else image_region(*spec.image_shape[1:], image_fraction, seed)
+        region = None if whole else image_region(*spec.image_shape[1:], image_fraction, region_seed)
         self.register_buffer("mask", region, persistent=False)
 
     def draws(self, call: Call, lead: tuple[int, ...], steps: int = 1) -> dict[str, Draw]:

@@ -73,9 +73,11 @@ class CEM:
             returns = torch.where(finite, returns, -torch.inf)
             elite_returns, indices = returns.topk(self.elites, dim=1)
             elites = _take(actions, indices)  # [B, elites, H, A], best first
-            elite_return = elite_returns.mean(1)
-            mean = elites.mean(1)
-            std = elites.std(1, correction=0).clamp(min=self.std_floor)
+            weights = _weights(elite_returns)[:, :, None, None]  # [B, elites, 1, 1]
+            elite_return = torch.where(weights[..., 0, 0] > 0, elite_returns, 0).sum(1) * weights[:, 0, 0, 0]
+            mean = (weights * elites).sum(1)
+            variance = (weights * (elites - mean[:, None]).square()).sum(1)
+            std = variance.sqrt().clamp(min=self.std_floor)
             better = elite_returns[:, 0] > best_return
             best = torch.where(better[:, None, None], elites[:, 0], best)
             best_return = torch.maximum(elite_returns[:, 0], best_return)
@@ -84,6 +86,13 @@ class CEM:
         diagnostics = {"std": std.mean((1, 2)), "best_return": best_return, "rejected": rejected}
         plan = Plan(sequence[:, 0], sequence, elite_return if by_mean else best_return, diagnostics)
         return plan, state
+
+
+def _weights(elite_returns: Tensor) -> Tensor:
+    """Equal weights [B, elites] of the elites with a finite return; of all of them where none has one."""
+    finite = elite_returns.isfinite()
+    counted = torch.where(finite.any(1, keepdim=True), finite, True).float()
+    return counted / counted.sum(1, keepdim=True)
 
 
 def _take(actions: Tensor, indices: Tensor) -> Tensor:

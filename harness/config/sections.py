@@ -99,7 +99,12 @@ class TrainConfig(Section):
         12, neutral=12, doc="columns of a training clip beyond model.context", ge=1, le=1000
     )
     learning_rate: float = semantic(1e-3, neutral=1e-3, doc="Adam's step size", gt=0)
-    adam_epsilon: float = semantic(1e-4, neutral=1e-4, doc="Adam's epsilon", gt=0)
+    adam_epsilon: float = semantic(
+        1e-8,
+        neutral=1e-4,
+        doc="Adam's epsilon; a large one slows down the designs without images, whose gradients are small",
+        gt=0,
+    )
     clip_norm: float = semantic(1000.0, neutral=1000.0, doc="bound of the gradient's global norm", gt=0)
     precision: Literal["float32", "bfloat16"] = semantic(
         "float32", neutral="float32", doc="arithmetic of the networks; parameters are always float32"

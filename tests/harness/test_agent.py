@@ -25,6 +25,7 @@ def _column(batch):
 
 
 @pytest.mark.parametrize("particles", [1, 3])
+@torch.inference_mode()
 def test_equal_candidates_score_alike(particles):
     """Noise is shared by the candidates: luck cannot tell two equal plans apart."""
     agent, _, streams = _agent(planner__particles=particles)

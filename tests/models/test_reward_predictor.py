@@ -20,8 +20,8 @@ from tests.models.designs import (
 )
 
 DESIGN = Design("rewards", "pixel", "deterministic")
-GOLDEN = 1.4976
-NO_DROPOUT = {"dropout1": torch.ones(3, 4, 64), "dropout2": torch.ones(3, 4, 32)}
+GOLDEN = 1.5214
+NO_DROPOUT = {"dropout1": torch.ones(3, 4, 64), "dropout2": torch.ones(3, 4, 32), "reset": torch.ones(3)}
 
 
 def test_the_state_holds_the_last_columns_alone():
@@ -46,6 +46,19 @@ def test_a_reset_fills_the_context_with_its_frame_and_zeros():
     assert state.rewards[1].all()
 
 
+def test_some_clips_train_the_context_of_a_reset(monkeypatch):
+    """With `reset` drawn below its part, the loss is that of a forecast right after a reset to the last frame."""
+    monkeypatch.setattr("models.reward_predictor.DROPOUT", 0.0)
+    model, batch = make_model(DESIGN, weights=LossWeights(reward_scale=2.0)), make_batch()
+    rows = torch.tensor([True, False, False])
+    state = observed(model, batch, CONTEXT - 1)
+    state = model.observe(state, column(batch, CONTEXT - 1)._replace(first=rows), {})
+    reward = model.predict(state, batch.action[:, CONTEXT:], {}, decode=False).reward
+    expected = (reward - batch.reward[:, CONTEXT:]).square().mean()
+    noise = NO_DROPOUT | {"reset": torch.tensor([0.1, 0.2, 0.9])}
+    torch.testing.assert_close(model.loss(batch, noise, torch.zeros(())).total, expected)
+
+
 def test_the_loss_is_the_error_of_what_predict_forecasts(monkeypatch):
     monkeypatch.setattr("models.reward_predictor.DROPOUT", 0.0)
     model, batch = make_model(DESIGN, weights=LossWeights(reward_scale=2.0)), make_batch()
@@ -60,6 +73,7 @@ def test_dropout_leaves_a_fifth_out_in_the_loss_alone():
     assert {name: (d.shape, d.kind) for name, d in draws.items()} == {
         "dropout1": ((3, 4, 64), "uniform"),
         "dropout2": ((3, 4, 32), "uniform"),
+        "reset": ((3,), "uniform"),
     }
     dropped = dict(NO_DROPOUT, dropout2=torch.full((3, 4, 32), 0.19))
     kept = dict(NO_DROPOUT, dropout2=torch.full((3, 4, 32), 0.21))

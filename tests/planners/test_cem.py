@@ -56,6 +56,31 @@ def test_a_nonfinite_return_never_wins_and_is_counted(bad):
     assert (plan.diagnostics["rejected"] > 0).all()
 
 
+@pytest.mark.parametrize("action", ["mean", "best"])
+def test_a_rejected_candidate_is_no_elite(action):
+    """Three finite returns, ten elites: the refit is of the three."""
+
+    def score(_context, actions):
+        first = actions[..., 0, 0]
+        return torch.where(torch.arange(first.shape[1]) < 3, first, torch.nan)
+
+    planner = CEM(1, horizon=1, iterations=1, proposals=100, action=action)
+    noise = _noise(planner, 1)
+    plan, _ = planner.plan(score, None, None, noise)
+    three = noise["proposals"][0, 0, :3, 0, 0].clamp(-1, 1)
+    expected = three.mean() if action == "mean" else three.max()
+    torch.testing.assert_close(plan.action[0, 0], expected)
+    torch.testing.assert_close(plan.returns[0], expected)
+
+
+def test_nothing_finite_is_told_by_the_return():
+    planner = CEM(1, horizon=1, iterations=2, proposals=10)
+    plan, _ = planner.plan(lambda _c, a: a[..., 0, 0] * torch.nan, None, None, _noise(planner, 1))
+    assert plan.action.isfinite().all()
+    assert plan.returns.item() == -torch.inf
+    assert plan.diagnostics["rejected"].item() == 20
+
+
 def test_one_proposal_and_one_iteration():
     planner = CEM(1, horizon=1, iterations=1, proposals=1)
     noise = _noise(planner, 1)
@@ -77,5 +102,7 @@ def test_the_plan_compiles_whole():
     planner = CEM(1, horizon=2, iterations=2, proposals=8)
     noise = _noise(planner, 2)
     score = _quadratic(torch.zeros(2, 1))
-    compiled = torch.compile(lambda n: planner.plan(score, None, None, n)[0].sequence, fullgraph=True, backend="eager")
+    compiled = torch.compile(
+        lambda n: planner.plan(score, None, None, n)[0].sequence, fullgraph=True, backend="eager"
+    )
     torch.testing.assert_close(compiled(noise), planner.plan(score, None, None, noise)[0].sequence)
