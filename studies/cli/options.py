@@ -18,7 +18,7 @@ PLAN, RUN, LOOK, RESULTS, UPKEEP = "Plan", "Run", "Look", "Results", "Upkeep"
 Runs = Annotated[
     Path | None,
     typer.Option(
-        "--runs", metavar="DIR", help="The directory of all studies [default: $WM_RUNS, else ./runs]."
+        "--runs", metavar="DIR", help="The directory of all studies; by default $WM_RUNS, else ./runs."
     ),
 ]
 Study = Annotated[

@@ -24,7 +24,7 @@ def report(
     figure: Annotated[str | None, typer.Option("--figure", metavar="NAME", help="Only this figure.")] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="Where to [default: report/ of the study]."),
+        typer.Option("--out", metavar="DIR", help="Where to; by default report/ of the study."),
     ] = None,
     runs: Runs = None,
 ) -> None:

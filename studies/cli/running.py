@@ -32,7 +32,7 @@ def run(
     run_: Prefix = None,
     workers: Annotated[
         int | None,
-        typer.Option("--workers", "-j", min=1, metavar="N", help="Runs at once [default: one per core]."),
+        typer.Option("--workers", "-j", min=1, metavar="N", help="Runs at once; by default one per core."),
     ] = None,
     runs: Runs = None,
     adopt: Annotated[
