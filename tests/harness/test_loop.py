@@ -219,7 +219,7 @@ class TestTrouble:
 
     def test_a_damaged_checkpoint_falls_back_to_the_one_before(self, undisturbed, tmp_path):
         run = self._stop_after(tmp_path, 60)
-        newest = sorted(run.checkpoint.glob("*.pt"))[-1]
+        newest = max(run.checkpoint.glob("*.pt"))
         newest.write_bytes(newest.read_bytes()[:-100])
         assert execute(run, datasets=tmp_path / "datasets") == "done"
         assert numbers(run) == numbers(undisturbed)

@@ -71,9 +71,7 @@ def _misbehave(design: str | None, state: RunState) -> None:
     if design == "dies" and state.attempt == 1 and state.iteration == 3:
         os.kill(os.getpid(), signal.SIGKILL)
     if design in {"fails", "full"}:
-        state.error = Failure(
-            "disk" if design == "full" else "code", f"{design} by design", "Traceback: ..."
-        )
+        state.error = Failure("disk" if design == "full" else "code", f"{design} by design", "Traceback: ...")
         state.iteration = state.iterations
 
 
