@@ -6,12 +6,13 @@ from collections import Counter
 
 import pandas as pd
 
+from analysis.differences import differences
 from analysis.load import Results
-from analysis.prediction import run_errors
+from analysis.prediction import FLAT, run_errors
 from analysis.scores import score_cells
+from analysis.statistics import FEW_SEEDS
 from analysis.words import plural
 
-ENOUGH_SEEDS = 5
 ENOUGH_IMAGE_DESIGNS = 8
 """Below this many designs that predict images, H4 cannot be tested (SCIENCE 16)."""
 _STATES = ("running", "preempted", "failed", "diverged", "unreadable", "pending")
@@ -59,10 +60,11 @@ def too_small(results: Results) -> str:
     cells = cells[cells["design"] != "random"]
     seeds = min(cells["n"], default=0)
     errors = run_errors(results)
-    images = int(errors.loc[errors["image_error"].notna() & errors["score"].notna(), "design"].nunique())
+    measured = errors["image_error"].notna() & errors["score"].notna() & errors["whole_image"]
+    images = int(errors.loc[measured, "design"].nunique())
     why = []
-    if seeds < ENOUGH_SEEDS:
-        why.append(f"with fewer than {ENOUGH_SEEDS} seeds intervals are Student's t, and wide")
+    if seeds < FEW_SEEDS:
+        why.append(f"with fewer than {FEW_SEEDS} seeds intervals are wide, and rest on normal scores")
     if images < ENOUGH_IMAGE_DESIGNS:
         why.append(
             f"{plural(images, 'design')} that {'predicts' if images == 1 else 'predict'} images "
@@ -87,7 +89,7 @@ def notes(results: Results) -> list[str]:
 
 
 def mixed(results: Results) -> list[str]:
-    """Comparisons of runs that were not made alike, each stamped `mixed`."""
+    """Comparisons of runs that were not made alike, each stamped `mixed`: of machines, code, configurations."""
     runs = results.runs[results.runs["attempts"] > 0]
     found = []
     for name, words in _CONFOUNDS.items():
@@ -99,7 +101,7 @@ def mixed(results: Results) -> list[str]:
     for task, cell in runs.groupby("task", sort=False):
         if len(set(cell["probe"].dropna())) > 1:
             found.append(f"mixed probe data on {task}: errors of these runs are not on common data")
-    return found
+    return found + [str(difference) for difference in differences(results)]
 
 
 def _missing(results: Results) -> list[str]:
@@ -119,6 +121,7 @@ def _missing(results: Results) -> list[str]:
             found.append(f"{plural(len(chosen), 'run')} {words}: {listed}{'; ...' if len(cells) > 6 else ''}")
     errors = run_errors(results)
     done = errors[errors["score"].notna()]
+    found += _left_out(results, done)
     odd = done[done["reward_error"].isna() | ((done["predict"] == "images") & done["image_error"].isna())]
     if len(odd):
         names = ", ".join(dict.fromkeys(f"{row.design} on {row.task}" for row in odd.itertuples()))
@@ -130,4 +133,21 @@ def _missing(results: Results) -> list[str]:
         found.append(
             f"{plural(len(reused), 'run')} reused from {', '.join(sorted(set(reused)))}, read in place"
         )
+    return found
+
+
+def _left_out(results: Results, done: pd.DataFrame) -> list[str]:
+    """Measured errors that the correlations do not use, and why."""
+    found = []
+    parts = done[done["image_error"].notna() & ~done["whole_image"]]
+    if len(parts):
+        names = ", ".join(dict.fromkeys(parts["design"]))
+        found.append(
+            f"{plural(len(parts), 'run')} trained on a part of the image (image_fraction below 1) left out of the "
+            f"correlation of image error and score: {names}"
+        )
+    flat = set(done.loc[~done["reward_varies"], "task"])
+    if flat:
+        names = ", ".join(task for task in results.tasks if task in flat)
+        found.append(f"{FLAT} of {names}: left out of the correlation of reward error and score")
     return found

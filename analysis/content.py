@@ -6,13 +6,13 @@ import math
 
 import pandas as pd
 
+from analysis.differences import differences
 from analysis.load import COSTS, Results
 from analysis.prediction import DATASET, correlations, horizon_table
 from analysis.scores import BASIS, run_scores, score_cells
+from analysis.statistics import FEW_SEEDS, MIN_CLUSTERS
 from analysis.tables import Table, fixed, interval, number
-from analysis.words import plural, short_count, short_task
-
-_MARK = {"t": "t", "bootstrap": "", "none": ""}
+from analysis.words import few_tasks, interval_words, plural, resampled, short_count, short_task
 
 
 def score_table(results: Results) -> Table:
@@ -42,12 +42,8 @@ def _score(cell: pd.Series) -> list[str]:
     seeds = ", ".join([f"{int(cell['n'])}/{int(cell['planned'])}", *missing])
     if not math.isfinite(mean):
         return ["—", "none", seeds]
-    mark = _MARK[str(cell["interval"])]
-    return [
-        number(mean),
-        interval(low, high) + (f" {mark}" if mark else "") if math.isfinite(low) else "none",
-        seeds,
-    ]
+    mark = " t" if cell["interval"] == "t" and cell["n"] < FEW_SEEDS else ""
+    return [number(mean), interval(low, high) + mark if math.isfinite(low) else "none", seeds]
 
 
 def _joined(parts: list[str], all_seeds: str) -> str:
@@ -60,10 +56,10 @@ def _joined(parts: list[str], all_seeds: str) -> str:
 def _intervals(cells: pd.DataFrame) -> str:
     kinds = set(cells["interval"])
     words = []
-    if "t" in kinds:
-        words.append("t: Student's t interval, as there are fewer than 5 seeds.")
-    if "bootstrap" in kinds:
-        words.append("Unmarked intervals: BCa bootstrap over seeds.")
+    if kinds & {"t", "bootstrap"}:
+        words.append(f"Intervals: {interval_words(kinds)}.")
+    if ((cells["interval"] == "t") & (cells["n"] < FEW_SEEDS)).any():
+        words.append(f"t: of fewer than {FEW_SEEDS} seeds.")
     if "none" in kinds:
         words.append("No interval from a single seed.")
     return " ".join(words)
@@ -82,17 +78,23 @@ def correlation_table(results: Results) -> Table:
     rows = []
     for line in data.itertuples():
         r, rho = (_with_interval(line, name) for name in ("r", "rho"))
-        task = short_task(str(line.task)) if line.task != "all" else "all, pooled"
+        task = (
+            short_task(str(line.task))
+            if line.task != "all"
+            else f"{plural(int(str(line.tasks)), 'task')}, pooled"
+        )
+        if line.why:
+            r, rho = str(line.why), ""
         rows.append([f"{line.error} error", str(line.sample), str(line.level), task, r, rho, str(line.n)])
     header = ["error", "of", "over", "task", "Pearson r", "Spearman ρ", "n"]
     caption = (
         f"Correlation with the score of the error of the mean forecast, averaged over the horizon, on the {DATASET} "
         "data, both of the same frozen weights. Negative: better forecasts go with better scores. The sample of the "
-        "comparison is designs; runs are shown beside it. Brackets: 95 % from a bootstrap of designs, then seeds "
-        "(given from 5 designs on); — : not defined (fewer than 3 points)."
+        "comparison is designs; runs are shown beside it. Brackets: 95 % from a bootstrap of "
+        f"{resampled(results.tasks)} (given from {MIN_CLUSTERS} designs on); — : not defined (fewer than 3 points)."
     )
     if len(results.tasks) > 1:
-        caption += " Pooled: standardised within each task."
+        caption += f" Pooled: standardised within each task.{few_tasks(data['tasks'])}"
     return Table("correlations", "Correlation of prediction error and score", caption, header, rows, data, 4)
 
 
@@ -133,13 +135,11 @@ def confound_table(results: Results) -> Table:
         lines.append({"design": design, "runs": int(cell["parameters"].notna().sum())} | costs)
         seconds = [number(costs[name], 3) for name in ("train_seconds", "plan_seconds", "collect_seconds")]
         counts = [_count(costs[name]) for name in ("parameters", "training_parameters", "flops_per_step")]
-        context = "/".join(dict.fromkeys(str(int(c)) for c in cell["context"].dropna()))
-        space = str(cell["space"].iloc[0])
         rows.append(
             [
                 str(design),
                 *counts,
-                "history" if space == "latent" else context,
+                _seen(cell),
                 *seconds,
                 number(costs["peak_memory_mb"]),
                 str(lines[-1]["runs"]),
@@ -150,7 +150,7 @@ def confound_table(results: Results) -> Table:
         "parameters",
         "in training",
         "FLOPs / step",
-        "context",
+        "sees when planning",
         "train s",
         "plan s",
         "collect s",
@@ -159,13 +159,28 @@ def confound_table(results: Results) -> Table:
     ]
     caption = (
         "What differs between designs beyond their names; medians over finished runs. Parameters in use and in "
-        "training; FLOPs per candidate and predicted step; columns seen (a belief sees the whole history). "
-        "Planning is a part of collecting and evaluating."
+        "training; FLOPs per candidate and predicted step. A latent design plans from all frames and actions of the "
+        "episode and never sees rewards; a pixel design from its last frames and the actions and rewards between "
+        "them. Planning is a part of collecting and evaluating."
     )
+    other = ", ".join(dict.fromkeys(difference.field for difference in differences(results)))
+    if other:
+        caption += f" Mixed, as the designs differ in it as well (see the notes): {other}."
     data = pd.DataFrame(lines, columns=["design", "runs", *COSTS])
     return Table(
         "confounds", "Size and cost of the designs", caption, header, rows, data, 1, [row[0] for row in rows]
     )
+
+
+def _seen(cell: pd.DataFrame) -> str:
+    """What a design knows of an episode when it plans."""
+    if cell["space"].iloc[0] == "latent":
+        return "all frames, actions"
+    if cell["space"].iloc[0] != "pixel":
+        return "its own"
+    counts = sorted({int(count) for count in cell["context"].dropna()})
+    frames = "1 frame" if counts == [1] else f"{'/'.join(map(str, counts))} frames"
+    return f"{frames}, actions, rewards"
 
 
 def _count(value: float) -> str:

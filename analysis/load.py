@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ class Results:
         open_loop: one row a value: phase, dataset, iteration, env_steps, step (1..H), metric, value. Every record
             of the final phase, and the last scheduled one of each dataset.
         notes: what a reader of the report must know about the data.
+        configs: the planned configuration by run; None where it is not of this version.
     """
 
     studies: tuple[Study, ...]
@@ -53,6 +54,7 @@ class Results:
     evaluations: pd.DataFrame
     open_loop: pd.DataFrame
     notes: tuple[str, ...]
+    configs: Mapping[str, RunConfig | None] = field(default_factory=dict)
 
     @property
     def designs(self) -> list[str]:
@@ -103,7 +105,9 @@ def load(studies: Sequence[Path]) -> Results:
         parts["open_loop"].append(_long(key, records))
     frames = {kind: pd.concat(frame, ignore_index=True) for kind, frame in parts.items()}
     runs = pd.DataFrame(rows)
-    return Results(read, runs, frames["episode"], frames["evaluation"], frames["open_loop"], tuple(notes))
+    return Results(
+        read, runs, frames["episode"], frames["evaluation"], frames["open_loop"], tuple(notes), configs
+    )
 
 
 def _config(run: PlannedRun) -> RunConfig | None:

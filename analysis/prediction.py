@@ -16,7 +16,13 @@ BASELINE = {"image": "image_error_baseline", "reward": "reward_error_baseline"}
 UNITS = {"image": "0–255", "reward": "reward per step"}
 DATASET = "probe"
 """Correlations use errors on data that no design has a say in."""
+LEAST_VARIATION = 0.01
+"""Below this part of the range of final returns per step, the error of "repeat the last reward" counts as none:
+the task's reward does not vary on the probe data.
+"""
+FLAT = "reward does not vary on the probe data"
 Error = Literal["image", "reward"]
+Sample = Literal["image designs", "all designs"]
 
 
 def over_horizon(results: Results, error: Error, dataset: str = DATASET) -> pd.DataFrame:
@@ -41,7 +47,9 @@ def over_horizon(results: Results, error: Error, dataset: str = DATASET) -> pd.D
 def run_errors(results: Results) -> pd.DataFrame:
     """One row a run of a model: run, design, task, seed, predict, state, score, image_error, reward_error.
 
-    Errors are means over the horizon on `probe`, of the final phase's frozen weights, as is the score.
+    Errors are means over the horizon on `probe`, of the final phase's frozen weights, as is the score; each with its
+    baseline. `whole_image` is false where a part of the image alone was trained (`image_fraction` below 1),
+    `reward_varies` where the reward of the task (nearly) stands still on `probe` (`LEAST_VARIATION`).
     """
     scores = run_scores(results)
     frame = scores[scores["agent"] == "model"].drop(columns=["agent", "final", "episodes", "windowed"])
@@ -52,32 +60,65 @@ def run_errors(results: Results) -> pd.DataFrame:
         for name, column in ((f"{error}_error", "value"), (f"{error}_baseline", "baseline")):
             means = steps.groupby("run")[column].agg(lambda values: values.mean(skipna=False))
             frame[name] = frame["run"].map(means).astype(float)
+    fractions = frame["run"].map(results.runs.set_index("run")["image_fraction"]).astype(float)
+    frame["whole_image"] = ~(fractions < 1)
+    frame["reward_varies"] = ~frame["task"].isin(_flat(results, frame))
     return frame.reset_index(drop=True)
+
+
+def _flat(results: Results, errors: pd.DataFrame) -> set[str]:
+    """Tasks whose reward varies too little on the probe data for its error to mean anything.
+
+    The rule: the error of "repeat the last reward", averaged over the horizon and the runs, is 0, or below 1 % of
+    the range of the final returns of all agents on the task, divided by the steps of an episode.
+    """
+    final = results.evaluations[results.evaluations["phase"] == "final"]
+    lengths = final.groupby("task")["length"].mean()
+    scores = run_scores(results).groupby("task")["score"]
+    spread = ((scores.max() - scores.min()) / lengths).fillna(0.0)
+    baseline = errors.groupby("task")["reward_baseline"].mean().dropna()
+    least = LEAST_VARIATION * spread.reindex(baseline.index, fill_value=0.0)
+    return set(baseline.index[(baseline == 0) | (baseline < least)])
+
+
+def chosen(data: pd.DataFrame, error: Error, sample: Sample) -> pd.DataFrame:
+    """The rows of `run_errors` that the correlation of an error may use.
+
+    `image designs` are those that predict whole images: a model of a part of the image has another error
+    (SCIENCE 6). Rewards that do not vary have no error to speak of.
+    """
+    if error == "image" or sample == "image designs":
+        data = data[(data["predict"] == "images") & data["whole_image"]]
+    return data if error == "image" else data[data["reward_varies"]]
 
 
 def correlations(results: Results) -> pd.DataFrame:
     """Correlation of either error with the score: over designs and over runs, pooled and per task.
 
     Rows: error, sample (`image designs` | `all designs`), level, task (`all` when pooled), r, rho, n (points),
-    designs, runs, intervals. Only designs that predict images have an image error; the reward error is given on
-    that subset too, so that the two are compared on the same runs.
+    designs, tasks, runs, intervals, why (there is none). Only designs that predict images have an image error; the
+    reward error is given on that subset too, so that the two are compared on the same runs. Which runs enter:
+    `chosen`.
     """
     data = run_errors(results)
-    images = data[data["predict"] == "images"]
-    samples = [
-        ("image", "image designs", images),
-        ("reward", "image designs", images),
-        ("reward", "all designs", data),
-    ]
-    tasks = results.tasks
+    flat, tasks = set(data.loc[~data["reward_varies"], "task"]), results.tasks
     rows: list[dict[str, Any]] = []
     for task in ["all", *tasks] if len(tasks) > 1 else tasks:
-        for error, sample, frame in samples:
-            chosen = frame if task == "all" else frame[frame["task"] == task]
+        here = data if task == "all" else data[data["task"] == task]
+        for error, sample in SAMPLES:
+            frame, why = chosen(here, error, sample), FLAT if error == "reward" and task in flat else ""
             for level in ("designs", "runs"):
-                found = correlation(chosen, f"{error}_error", level, sample, task)
-                rows.append({"error": error, "sample": sample, "level": level, "task": task} | _row(found))
+                found = correlation(frame, f"{error}_error", level, sample, task)
+                key = {"error": error, "sample": sample, "level": level, "task": task}
+                rows.append(key | _row(found) | {"why": why})
     return pd.DataFrame(rows)
+
+
+SAMPLES: tuple[tuple[Error, Sample], ...] = (
+    ("image", "image designs"),
+    ("reward", "image designs"),
+    ("reward", "all designs"),
+)
 
 
 def correlation(frame: pd.DataFrame, x: str, level: Literal["designs", "runs"], *key: object) -> Correlation:
@@ -96,6 +137,7 @@ def _row(found: Correlation) -> dict[str, Any]:
         "rho_high": found.spearman[1],
         "n": found.points,
         "designs": found.designs,
+        "tasks": found.tasks,
         "runs": found.runs,
     }
 

@@ -16,15 +16,17 @@ def run_scores(results: Results) -> pd.DataFrame:
     """One row a run: run, design, task, seed, agent, state, final, score, episodes, windowed.
 
     `score` is the mean return of the final phase's noise-free episodes, NaN unless the run is done: it belongs to
-    the same frozen weights as the final open-loop errors. `windowed` is the mean of all noise-free episodes in the
-    last part of the planned iterations (`report.final_window`), for comparison.
+    the same frozen weights as the final open-loop errors. `windowed` is the mean of the scheduled noise-free
+    episodes in the last part of the planned iterations (`report.final_window`), for comparison; the final phase's
+    are not among them.
     """
     runs = results.runs[["run", "design", "task", "seed", "agent", "state", "final", "study", "iterations"]]
     evaluations = results.evaluations
     final = evaluations[evaluations["phase"] == "final"].groupby("run")["return"].agg(["mean", "count"])
     window = {study.name: study.final_window for study in results.studies}
     starts = runs.set_index("run").apply(lambda row: row["iterations"] * (1 - window[row["study"]]), axis=1)
-    late = evaluations[evaluations["iteration"] >= evaluations["run"].map(starts).astype(float)]
+    scheduled = evaluations[evaluations["phase"] == "scheduled"]
+    late = scheduled[scheduled["iteration"] >= scheduled["run"].map(starts).astype(float)]
     scores = runs.copy()
     scores["score"] = scores["run"].map(final["mean"]).where(scores["final"])
     scores["episodes"] = scores["run"].map(final["count"]).where(scores["final"]).fillna(0).astype(int)

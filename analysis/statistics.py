@@ -18,9 +18,15 @@ IntervalKind = Literal["none", "t", "bootstrap"]
 LEVEL = 0.95
 RESAMPLES = 4000
 FEW_SEEDS = 5
-"""Below this many values an interval comes from Student's t: a bootstrap of so few is too short."""
+"""Below this many values an interval is marked: it is wide, and rests on the values being normal."""
+BOOTSTRAP_SEEDS = 20
+"""From this many values on the interval is a bootstrap. Of fewer it is too short: in simulations with normal values
+BCa covers 83 % of 5, 88 % of 8 and 91 % of 10, where Student's t covers 94 to 96 %.
+"""
 MIN_DESIGNS = 3
 """Below this many designs their means have no correlation: two points always lie on a line."""
+FEW_TASKS = 3
+"""An interval over tasks of up to this many is crude: resampling so few says little of how tasks differ."""
 MIN_CLUSTERS = 5
 """Below this many designs a clustered bootstrap has next to nothing to resample: no interval is given."""
 _LARGEST = 0.9999  # the largest correlation that Fisher's z is taken of
@@ -32,7 +38,7 @@ class Estimate:
 
     Attributes:
         n: the values that entered.
-        kind: `t` (Student, under 5 values), `bootstrap` (BCa), or `none` (fewer than 2 values).
+        kind: `t` (Student, under 20 values), `bootstrap` (BCa), or `none` (fewer than 2 values).
     """
 
     mean: float
@@ -51,6 +57,8 @@ def generator(*key: object) -> np.random.Generator:
 def estimate(values: Sequence[float] | Floats, *key: object) -> Estimate:
     """The mean and its 95 % interval over independent values (seeds); NaNs are left out and not counted.
 
+    The interval is Student's t below `BOOTSTRAP_SEEDS` values and BCa from there on.
+
     Args:
         values: num_seeds.
         key: names the estimate, for the bootstrap's draws.
@@ -63,7 +71,7 @@ def estimate(values: Sequence[float] | Floats, *key: object) -> Estimate:
     mean = float(x.mean())
     if n == 1:
         return Estimate(mean, np.nan, np.nan, 1, "none")
-    if n < FEW_SEEDS:
+    if n < BOOTSTRAP_SEEDS:
         from scipy import stats
 
         half = float(stats.t.ppf(0.5 + LEVEL / 2, n - 1) * x.std(ddof=1) / np.sqrt(n))
@@ -103,7 +111,7 @@ class Correlation:
         r, rho: the coefficients, over points standardised within their task where there are several tasks.
         points: pairs that entered: design means per task, or runs.
         designs, runs: what they come from.
-        pearson, spearman: 95 % intervals from a bootstrap of designs, then seeds; NaN under 5 designs.
+        pearson, spearman: 95 % intervals from a bootstrap of tasks and designs, then seeds; NaN under 5 designs.
     """
 
     r: float
@@ -196,14 +204,15 @@ class _Cells:
         return designs, tasks, int(self.count.sum())
 
     def resample(self, rng: np.random.Generator, resamples: int) -> _Cells:
-        """Draws designs with replacement, and for each of them seeds with replacement in every task."""
+        """Draws designs and tasks with replacement, and in each of their cells seeds with replacement."""
         _, D, T = self.count.shape
         S = self.x.shape[-1]
-        chosen = rng.integers(D, size=(resamples, D))
-        count = self.count[0][chosen]
+        designs = rng.integers(D, size=(resamples, D))[:, :, None]
+        tasks = rng.integers(T, size=(resamples, T))[:, None, :] if T > 1 else np.zeros((1, 1, 1), np.int64)
+        count = self.count[0][designs, tasks]
         seeds = np.floor(rng.random((resamples, D, T, S)) * count[..., None]).astype(np.int64)
         behind = np.arange(S) >= count[..., None]
-        index = (chosen[:, :, None, None], np.arange(T)[None, None, :, None], seeds)
+        index = (designs[..., None], tasks[..., None], seeds)
         x, y = (np.where(behind, np.nan, values[0][index]) for values in (self.x, self.y))
         return _Cells(x, y, count)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,13 +33,19 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Study:
-    """RUNS/<study>: its plan, and the digests of what was planned."""
+    """RUNS/<study>: its plan, and the digests of what was planned.
+
+    Attributes:
+        defined: fields that make its designs, by dotted name: the axes of its factorials, and what its fragments set
+            of the model.
+    """
 
     path: Path
     runs: tuple[PlannedRun, ...]
     digests: dict[str, str]
     final_window: float = DEFAULT_FINAL_WINDOW
     notes: tuple[str, ...] = field(default=())
+    defined: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -58,9 +65,9 @@ def read_study(path: Path) -> Study:
     runs = tuple(_planned(path, plan)) if plan.exists() else tuple(_found(path))
     if not runs:
         raise UserError(f"{path}: the study has no runs: neither plan.jsonl nor runs/ names one")
-    return Study(
-        path, runs, _digests(path), _final_window(path), tuple(_notes(path, runs, planned=plan.exists()))
-    )
+    content = _content(path)
+    notes = tuple(_notes(path, runs, planned=plan.exists()))
+    return Study(path, runs, _digests(path), _final_window(content), notes, frozenset(_defined(content)))
 
 
 def _planned(path: Path, plan: Path) -> list[PlannedRun]:
@@ -120,13 +127,44 @@ def _digests(path: Path) -> dict[str, str]:
     }
 
 
-def _final_window(path: Path) -> float:
+def _content(path: Path) -> Any:
+    """What study.yaml says; None where it cannot be read."""
+    try:
+        return yaml.load((path / "study.yaml").read_text(), Loader=_LOADER)  # noqa: S506 (a safe loader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return None
+
+
+def _final_window(content: Any) -> float:
     """`report.final_window` of study.yaml; the default where it is not given."""
     try:
-        content = yaml.load((path / "study.yaml").read_text(), Loader=_LOADER)  # noqa: S506 (a safe loader)
         return float(content["report"]["final_window"])
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError):
         return DEFAULT_FINAL_WINDOW
+
+
+def _defined(content: Any) -> Iterator[str]:
+    """The fields that are what the designs of study.yaml are; of a fragment the model's alone.
+
+    A planning budget or a batch size stays a difference even where a fragment sets it.
+    """
+    if not isinstance(content, dict):
+        return
+    fragments = content.get("designs")
+    for fragment in fragments.values() if isinstance(fragments, dict) else []:
+        yield from (name for name in _leaves(fragment) if name.startswith("model."))
+    factorials = content.get("factorial")
+    for factorial in factorials if isinstance(factorials, list) else [factorials]:
+        axes = factorial.get("axes") if isinstance(factorial, dict) else None
+        yield from map(str, axes if isinstance(axes, dict) else [])
+
+
+def _leaves(content: Any, prefix: str = "") -> Iterator[str]:
+    """Dotted names of what a mapping sets, whether nested or written with dots."""
+    for key, value in content.items() if isinstance(content, dict) else []:
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        yield f"{prefix}{key}"
 
 
 def _notes(path: Path, runs: tuple[PlannedRun, ...], *, planned: bool) -> list[str]:

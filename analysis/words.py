@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
+
+from analysis.statistics import FEW_TASKS
 
 
 def short_count(value: float) -> str:
@@ -31,6 +33,17 @@ def seed_range(counts: Iterable[int]) -> str:
 
 def interval_words(kinds: Iterable[str]) -> str:
     """What the bands and bars are, from the kinds of the estimates."""
-    words = {"t": "95 % Student t (under 5 seeds)", "bootstrap": "95 % BCa bootstrap over seeds"}
+    words = {"t": "95 % Student's t over seeds", "bootstrap": "95 % BCa bootstrap over seeds (20 or more)"}
     used = [words[kind] for kind in ("t", "bootstrap") if kind in set(kinds)]
     return " or ".join(used) if used else "none (single seeds)"
+
+
+def resampled(tasks: Sized) -> str:
+    """What the intervals of a correlation resample."""
+    return f"{'tasks and ' if len(tasks) > 1 else ''}designs, then seeds"
+
+
+def few_tasks(counts: Iterable[int]) -> str:
+    """A warning where an interval comes from two or three tasks, with a blank before it; else nothing."""
+    few = sorted({count for count in counts if 1 < count <= FEW_TASKS})
+    return f" An interval over {' or '.join(map(str, few))} tasks is crude." if few else ""

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 
 from analysis.colours import Look
 from analysis.load import Results
-from analysis.prediction import DATASET, correlation, run_errors
-from analysis.statistics import Correlation
+from analysis.prediction import DATASET, FLAT, Sample, chosen, correlation, run_errors
+from analysis.statistics import MIN_CLUSTERS, Correlation
 from analysis.style import PAGE, Drawn, legend_below
-from analysis.words import plural, seed_range, short_task
+from analysis.words import few_tasks, plural, resampled, seed_range, short_task
 
 LABELS = {"image": "Image error", "reward": "Reward error"}
 UNITS = {"image": "mean abs., 0–255", "reward": "mean abs., per step"}
@@ -40,10 +40,15 @@ def draw(results: Results, looks: dict[str, Look]) -> list[Drawn]:
 def points(data: pd.DataFrame, *, standardised: bool) -> pd.DataFrame:
     """Every point: a row a run and error, and a row a mean over seeds (`seed` is -1).
 
+    Runs that the correlation of an error does not use are left out of it (`prediction.chosen`).
     Standardised: x and score have zero mean and unit variance over the runs, within each task and error.
     """
     long = pd.concat(
-        [data.assign(error=kind, x=data[f"{kind}_error"])[COLUMNS] for kind in KINDS], ignore_index=True
+        [
+            chosen(data.assign(error=kind, x=data[f"{kind}_error"]), kind, "all designs")[COLUMNS]
+            for kind in KINDS
+        ],
+        ignore_index=True,
     ).dropna(subset=["x", "score"])
     if standardised:
         values = long.groupby(["task", "error"])[["x", "score"]]
@@ -61,7 +66,7 @@ def _pooled(results: Results, data: pd.DataFrame, looks: dict[str, Look], *, sta
     figure = Figure(figsize=(PAGE, 3.0), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     for axis, kind in ((left, KINDS[0]), (right, KINDS[1])):
-        _scatter(axis, plotted[plotted["error"] == kind], looks)
+        _scatter(axis, plotted[plotted["error"] == kind], looks, empty=_empty(data, kind))
         lines = _numbers(data, kind)
         axis.set_title("\n".join(lines), loc="left", fontsize=7, linespacing=1.35)
         axis.set_xlabel(f"{LABELS[kind]} ({'standard scores within tasks' if standardised else UNITS[kind]})")
@@ -85,13 +90,10 @@ def _by_task(results: Results, data: pd.DataFrame, looks: dict[str, Look], tasks
         for axis, kind in zip(pair, KINDS, strict=True):
             axis.set_axis_on()
             here = plotted[(plotted["task"] == task) & (plotted["error"] == kind)]
-            _scatter(axis, here, looks, small=True)
+            _scatter(axis, here, looks, small=True, empty=_empty(data[data["task"] == task], kind))
             found = _over(data[data["task"] == task], kind, "designs", "all designs", task)
-            numbers = (
-                _r_and_rho(found, intervals=False)
-                if np.isfinite(found.r)
-                else f"r: {plural(found.designs, 'design')}"
-            )
+            few = f"r: {plural(found.designs, 'design')}" if len(here) else " "
+            numbers = _r_and_rho(found, intervals=False) if np.isfinite(found.r) else few
             first = short_task(task) if kind == "image" else " "
             axis.set_title(f"{first}\n{numbers}", loc="left", fontsize=7)
             axis.set_xlabel(LABELS[kind])
@@ -107,14 +109,22 @@ def _by_task(results: Results, data: pd.DataFrame, looks: dict[str, Look], tasks
     )
 
 
-def _scatter(axis: Axes, data: pd.DataFrame, looks: dict[str, Look], *, small: bool = False) -> None:
+def _empty(data: pd.DataFrame, kind: Kind) -> str:
+    """What an empty panel says."""
+    flat = kind == "reward" and not data["reward_varies"].any()
+    return FLAT.replace(" on ", "\non ") if flat else "no data"
+
+
+def _scatter(
+    axis: Axes, data: pd.DataFrame, looks: dict[str, Look], *, empty: str, small: bool = False
+) -> None:
     for design, cell in data.groupby("design", sort=False):
         look = looks[str(design)]
         for seed, size, alpha in ((False, 9 if small else 14, 0.45), (True, 22 if small else 44, 1.0)):
-            chosen = cell[(cell["seed"] == -1) == seed]
+            shown = cell[(cell["seed"] == -1) == seed]
             axis.scatter(
-                chosen["x"],
-                chosen["score"],
+                shown["x"],
+                shown["score"],
                 s=size,
                 color=look.colour,
                 marker=look.marker,
@@ -124,27 +134,28 @@ def _scatter(axis: Axes, data: pd.DataFrame, looks: dict[str, Look], *, small: b
                 zorder=3 + seed,
             )
     if data.empty:
-        axis.text(0.5, 0.5, "no data", transform=axis.transAxes, ha="center", va="center", color="#777777")
+        axis.text(0.5, 0.5, empty, transform=axis.transAxes, ha="center", va="center", color="#777777")
         axis.set_xticks([])
     axis.margins(0.09)
 
 
 def _over(
-    data: pd.DataFrame, kind: Kind, level: Literal["designs", "runs"], sample: str, task: str
+    data: pd.DataFrame, kind: Kind, level: Literal["designs", "runs"], sample: Sample, task: str
 ) -> Correlation:
-    chosen = data[data["predict"] == "images"] if sample == "image designs" else data
     # the image error exists on the image designs alone: keyed as in the table, so that the numbers agree
     key = "image designs" if kind == "image" else sample
-    return correlation(chosen, f"{kind}_error", level, key, task)
+    return correlation(chosen(data, kind, sample), f"{kind}_error", level, key, task)
 
 
 def _numbers(data: pd.DataFrame, kind: Kind) -> list[str]:
     """The lines above a panel: the correlation over design means, over runs, and on the image designs alone."""
     task = "all" if len(set(data["task"])) > 1 else str(data["task"].iloc[0])
-    sample = "image designs" if kind == "image" else "all designs"
+    sample: Sample = "image designs" if kind == "image" else "all designs"
     over = _over(data, kind, "designs", sample, task)
     runs = _over(data, kind, "runs", sample, task)
     times = f" × {plural(over.tasks, 'task')}" if over.tasks > 1 else ""
+    if kind == "reward" and not data["reward_varies"].any():
+        return ["r not defined:", FLAT, ""]
     first = _r_and_rho(over) if np.isfinite(over.r) else "r over designs: not defined, 3 are needed"
     over_runs = f"over {plural(runs.points, 'run')}: {_r_and_rho(runs, intervals=False)}"
     lines = [first, f"n = {plural(over.designs, 'design')}{times}; {over_runs}"]
@@ -182,11 +193,20 @@ def _caption(results: Results, data: pd.DataFrame) -> str:
         f"Errors: mean over the horizon of the mean forecast's error on the {DATASET} data; score and errors are of "
         f"the same frozen weights. Small: runs ({seed_range(counts)} a cell); large: means of a design."
     )
-    interval = "[95 % interval: bootstrap of designs, then seeds]"
-    words = [measured, f"r: Pearson, ρ: Spearman; {interval}, given from 5 designs on."]
+    tasks = set(data["task"])
+    interval = f"[95 % interval: bootstrap of {resampled(tasks)}]"
+    used = [chosen(data, kind, "all designs").dropna(subset=[f"{kind}_error"]) for kind in KINDS]
+    crude = few_tasks(frame["task"].nunique() for frame in used)
+    words = [measured, f"r: Pearson, ρ: Spearman; {interval}, given from {MIN_CLUSTERS} designs on.{crude}"]
     rewards = [design for design in results.designs if design not in results.image_designs]
     if rewards:
         words.append(f"Predict no images, so on the right alone: {', '.join(rewards)}.")
+    parts = data.loc[data["image_error"].notna() & ~data["whole_image"], "design"].unique()
+    if len(parts):
+        words.append(f"Trained on a part of the image, so not on the left: {', '.join(parts)}.")
+    flat = data.loc[~data["reward_varies"], "task"].unique()
+    if len(flat):
+        words.append(f"Not on the right, as the {FLAT}: {', '.join(map(short_task, flat))}.")
     missing = int((results.runs["agent"] == "model").sum()) - len(data)
     if missing:
         words.append(f"{plural(missing, 'run')} without both a final score and an error left out.")

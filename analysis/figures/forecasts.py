@@ -145,7 +145,7 @@ def _frames(
             )
         colour = look.colour if look else "black"
         axis.text(
-            -0.12, i + edge / 2, label, ha="right", va="center", fontsize=7, color="black", linespacing=1.1
+            -0.18, i + edge / 2, label, ha="right", va="center", fontsize=7, color="black", linespacing=1.1
         )
         axis.plot([-0.06, -0.06], [i, i + edge], color=colour, lw=2, clip_on=False, solid_capstyle="butt")
     for j in range(before):

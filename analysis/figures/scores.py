@@ -73,7 +73,8 @@ def _panel(
         axis.plot(seeds, np.full(len(seeds), y), ls="", marker="|", ms=7, mew=0.9, color=look.colour)
         axis.plot(row["mean"], y, ls="", marker=look.marker, ms=6.5, color=look.colour, mec="white", mew=0.5)
         limits += seeds.tolist() + ([row["low"], row["high"]] if row["n"] > 2 else [])
-    if "random" in means.index and means["mean"].notna()["random"]:
+    random = "random" in means.index and bool(means["mean"].notna()["random"])
+    if random:
         level = float(means["mean"]["random"])
         axis.axvline(level, color=REFERENCE.colour, ls="--", lw=1, zorder=1)
         axis.annotate(
@@ -92,7 +93,7 @@ def _panel(
     if len(known):
         pad = 0.06 * (known.max() - known.min()) + 1e-9 + 0.01 * np.abs(known).max()
         axis.set_xlim(known.min() - pad, known.max() + pad)
-    axis.set_title(short_task(task), pad=13)
+    axis.set_title(short_task(task), pad=13 if random else 5)
     axis.set_xlabel("Score (return)")
     axis.grid(axis="y", visible=False)
     axis.tick_params(axis="y", length=0)

@@ -33,7 +33,7 @@ PIXELS = 32
 
 @dataclass(frozen=True)
 class Design:
-    """A design of the study: its axes, and the quality that was put in."""
+    """A design of the study: its axes (and other fields, in sections), and the quality that was put in."""
 
     name: str
     quality: float
@@ -51,7 +51,16 @@ FIVE = tuple(named(name) for name in QUALITY)
 
 
 def variants(count: int) -> tuple[Design, ...]:
-    """Image-predicting designs that differ in the fraction of the image they predict."""
+    """Image-predicting designs that differ in the weight of a loss."""
+    axes = {"predict": "images", "space": "latent", "dynamics": "stochastic"}
+    return tuple(
+        Design(f"kl-{i}", (i + 1) / count, {**axes, "model": {"kl_scale": (i + 1) / count}})
+        for i in range(count)
+    )
+
+
+def fractions(count: int) -> tuple[Design, ...]:
+    """Designs that are trained on a part of the image, the last one on all of it."""
     axes = {"predict": "images", "space": "latent", "dynamics": "stochastic"}
     return tuple(
         Design(f"fraction-{i}", (i + 1) / count, {**axes, "image_fraction": (i + 1) / count})
@@ -76,6 +85,7 @@ class Options:
     summaries: bool = True
     forecasts: bool = True
     horizons: tuple[int, ...] = (12,)  # planner.horizon, to have several configurations under one design name
+    flat: set[str] = field(default_factory=set)  # tasks whose reward stands still on the probe data
     extra: dict[str, Any] = field(default_factory=dict)  # further fields of every run
 
 
@@ -84,7 +94,9 @@ def write_study(runs: Path, name: str = "demo", options: Options | None = None) 
     options = options or Options()
     study = runs / name
     (study / "runs").mkdir(parents=True)
-    (study / "study.yaml").write_text(yaml.safe_dump({"name": name, "report": {"final_window": 0.1}}))
+    designs = {design.name: design.axes for design in options.designs}
+    content = {"name": name, "report": {"final_window": 0.1}, "designs": designs}
+    (study / "study.yaml").write_text(yaml.safe_dump(content))
     lines = []
     for config, cell, quality in _cells(options):
         lines.append(
@@ -115,21 +127,23 @@ def _cells(options: Options) -> Iterable[tuple[RunConfig, tuple[str, str, int], 
         for design in options.designs:
             for horizon in options.horizons:
                 for seed in range(options.seeds):
-                    config = RunConfig.model_validate(
-                        {
-                            **shared,
-                            **design.axes,
-                            "size": "tiny",
-                            "design": design.name,
-                            "task": task,
-                            "seed": seed,
-                            "planner": {"horizon": horizon},
-                        }
-                    )
+                    fields = {"design": design.name, "task": task, "seed": seed, "size": "tiny"}
+                    planner = {"planner": {"horizon": horizon}}
+                    config = RunConfig.model_validate(merged(shared, planner, design.axes, fields))
                     yield config, (design.name, task, seed), design.quality
         for seed in range(options.seeds if options.random_agent else 0):
             config = RunConfig.model_validate({**shared, "agent": "random", "task": task, "seed": seed})
             yield config, ("random", task, seed), 0.0
+
+
+def merged(*parts: dict[str, Any]) -> dict[str, Any]:
+    """The parts over each other, section by section."""
+    found: dict[str, Any] = {}
+    for part in parts:
+        for name, value in part.items():
+            both = isinstance(value, dict) and isinstance(found.get(name), dict)
+            found[name] = merged(found[name], value) if both else value
+    return found
 
 
 def _generator(*key: object) -> np.random.Generator:
@@ -274,7 +288,7 @@ def _open_loop(
     image = (12 - 8 * quality + rng.normal(0, 0.4)) * growth
     spread = 1.15 if config.dynamics == "stochastic" else 1.0
     errors = {"reward_error": reward * spread, "reward_error_mean": reward}
-    baselines = {"reward_error_baseline": 0.6 * growth}
+    baselines = {"reward_error_baseline": (0.0 if config.task in options.flat else 0.6) * growth}
     if config.predict == "images":
         errors |= {
             "image_error": image * spread,

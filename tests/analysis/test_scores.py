@@ -1,13 +1,20 @@
 """Scores, errors and their correlation, against the records and the effects that were put in."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from analysis.colours import looks
+from analysis.completeness import mixed, notes, too_small
+from analysis.content import correlation_table
+from analysis.figures import correlation
 from analysis.load import load
-from analysis.prediction import correlations, horizon_table, over_horizon, run_errors
+from analysis.prediction import FLAT, correlations, horizon_table, over_horizon, run_errors
 from analysis.scores import run_scores, score_cells
+from analysis.style import print_style
 from harness.rundir import RunDir
-from tests.analysis.synthetic import FIVE, HORIZON, Options, variants, write_study
+from tests.analysis.synthetic import FIVE, HORIZON, Options, fractions, variants, write_study
 
 TASK = "dmc/cartpole-swingup"
 
@@ -26,8 +33,9 @@ def test_a_score_is_the_mean_return_of_the_final_phase(results):
         assert row.score == pytest.approx(np.mean(final))
         assert row.episodes == len(final) == 5
     trained = scores[scores["agent"] == "model"].iloc[0]
-    late = [r["return"] for r in records(results, trained["run"], "evaluation") if r["iteration"] >= 18]
-    assert trained["windowed"] == pytest.approx(np.mean(late))
+    late = [r for r in records(results, trained["run"], "evaluation") if r["iteration"] >= 18]
+    assert [r["phase"] for r in late] == ["scheduled"] + ["final"] * 5
+    assert trained["windowed"] == pytest.approx(late[0]["return"])
 
 
 def test_cells_average_seeds_and_put_the_random_agent_last(results):
@@ -47,7 +55,7 @@ def test_ended_and_unfinished_runs_are_counted_not_dropped(tmp_path):
     cell = cells.loc[name]
     assert [cell[key] for key in ("planned", "n", "diverged", "failed", "unfinished")] == [5, 1, 1, 1, 2]
     assert cells.loc["random", "n"] == 5
-    assert cells.loc["random", "interval"] == "bootstrap"
+    assert cells.loc["random", "interval"] == "t"
 
 
 def test_errors_are_final_means_over_the_horizon(results):
@@ -104,6 +112,65 @@ def test_runs_with_nan_errors_are_left_out_of_correlations_alone(tmp_path):
     assert runs["image", "image designs"] == 4
     assert runs["reward", "image designs"] == 3
     assert runs["reward", "all designs"] == 9
+
+
+def test_parts_of_the_image_stay_out_of_the_image_error_s_correlation(tmp_path):
+    designs = FIVE[:2] + fractions(3)  # the last of which is the whole image
+    results = load([write_study(tmp_path, options=Options(designs=designs, episodes=8, forecasts=False))])
+    table = correlations(results)
+    names = table[table["level"] == "designs"].set_index(["error", "sample"])["n"]
+    assert names.to_dict() == {
+        ("image", "image designs"): 3,
+        ("reward", "image designs"): 3,
+        ("reward", "all designs"): 5,
+    }
+    assert "3 designs that predict images are measured" in too_small(results)
+    (told,) = [note for note in notes(results) if "image_fraction" in note]
+    assert told.startswith("4 runs trained on a part of the image")
+    assert told.endswith(": fraction-0, fraction-1")
+    assert mixed(results) == []
+    with print_style():
+        drawn = correlation.draw(results, looks(results.designs))[0]
+    assert set(drawn.data.loc[drawn.data["error"] == "image", "design"]) == {
+        "images-latent-stochastic",
+        "images-latent-deterministic",
+        "fraction-2",
+    }
+    assert "not on the left: fraction-0, fraction-1" in drawn.caption
+
+
+def test_whole_images_have_no_such_note(results):
+    assert not any("image_fraction" in note or "does not vary" in note for note in notes(results))
+    assert set(correlations(results)["why"]) == {""}
+
+
+def test_a_reward_that_stands_still_has_no_correlation(tmp_path):
+    tasks = ("dmc/cartpole-swingup", "dmc/reacher-easy")
+    options = Options(tasks=tasks, episodes=8, flat={tasks[1]}, forecasts=False)
+    results = load([write_study(tmp_path, options=options)])
+    table = correlations(results)
+    table = table[table["level"] == "designs"].set_index(["task", "error", "sample"])
+    assert table.loc[(tasks[1], "reward", "all designs"), ["n", "why"]].tolist() == [0, FLAT]
+    assert np.isfinite(table.loc[(tasks[0], "reward", "all designs"), "r"])
+    assert table.loc[("all", "reward", "all designs"), ["n", "tasks"]].tolist() == [5, 1]
+    assert table.loc[("all", "image", "image designs"), "tasks"] == 2
+    assert any(note.startswith(f"{FLAT} of {tasks[1]}") for note in notes(results))
+    rows = [row for row in correlation_table(results).rows if row[3] == "reacher-easy"]
+    assert [row[4] == FLAT for row in rows] == [row[0] == "reward error" for row in rows]
+    with print_style():
+        drawn = correlation.draw(results, looks(results.designs))
+    rewards = drawn[1].data[drawn[1].data["error"] == "reward"]
+    assert set(rewards["task"]) == {tasks[0]}
+    assert f"as the {FLAT}: reacher-easy" in drawn[1].caption
+
+
+@pytest.mark.parametrize(("part", "flat"), [(0.0, True), (0.0099, True), (0.0101, False), (0.5, False)])
+def test_rewards_stand_still_below_one_percent_of_the_range_of_returns(results, part, flat):
+    scores = run_scores(results)["score"]
+    data = results.open_loop.copy()
+    baseline = part * (scores.max() - scores.min()) / 125  # an episode has 125 steps
+    data.loc[data["metric"] == "reward_error_baseline", "value"] = baseline
+    assert run_errors(replace(results, open_loop=data))["reward_varies"].eq(not flat).all()
 
 
 def test_several_tasks_are_pooled_and_given_apart(tmp_path):

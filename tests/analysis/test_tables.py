@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.content import correlation_table, score_table
+from analysis.content import confound_table, correlation_table, score_table
 from analysis.load import load
 from analysis.numbers import numbers, tex
 from analysis.tables import Table, escape, fixed, interval, latex, markdown, number, save
@@ -79,7 +79,23 @@ def test_score_table_says_seeds_and_kind_of_interval(results):
     assert list(table.header) == ["design", "cartpole-swingup", "95 % interval", "seeds"]
     assert len(table.rows) == 6
     assert all(row[2].endswith(" t") and row[3] == "2/2" for row in table.rows)
-    assert "Student's t" in table.caption
+    assert "Intervals: 95 % Student's t over seeds. t: of fewer than 5 seeds." in table.caption
+
+
+def test_five_seeds_are_not_marked_but_their_interval_is_named(tmp_path):
+    options = Options(designs=FIVE[:1], seeds=5, episodes=8, random_agent=False, forecasts=False)
+    table = score_table(load([write_study(tmp_path, options=options)]))
+    assert table.rows[0][2].endswith("]")
+    assert "Intervals: 95 % Student's t over seeds." in table.caption
+    assert "t: of" not in table.caption
+
+
+def test_the_cost_table_says_what_a_design_sees(results):
+    table = confound_table(results)
+    seen = {row[0]: row[table.header.index("sees when planning")] for row in table.rows}
+    assert seen["images-latent-stochastic"] == seen["rewards-latent-deterministic"] == "all frames, actions"
+    assert seen["rewards-pixel-deterministic"] == "2 frames, actions, rewards"
+    assert "never sees rewards" in table.caption
 
 
 def test_correlation_table_has_both_errors_on_common_runs_and_all(results):
@@ -115,3 +131,16 @@ def test_several_tasks_have_a_column_each_and_say_what_is_missing(tmp_path):
     assert table.rows[0][2].endswith("t (2/3, 1 diverged)")
     assert "3 seeds unless stated" in table.caption
     assert "1 run diverged" in table.caption
+
+
+def test_few_tasks_are_counted_beside_the_pooled_correlation(tmp_path):
+    tasks = ("dmc/cartpole-swingup", "dmc/cheetah-run")
+    options = Options(tasks=tasks, episodes=8, forecasts=False)
+    table = correlation_table(load([write_study(tmp_path, options=options)]))
+    assert {row[3] for row in table.rows} == {"2 tasks, pooled", "cartpole-swingup", "cheetah-run"}
+    assert "bootstrap of tasks and designs, then seeds" in table.caption
+    assert "An interval over 2 tasks is crude." in table.caption
+
+
+def test_one_task_says_nothing_of_tasks(results):
+    assert "tasks" not in correlation_table(results).caption
