@@ -41,10 +41,14 @@ class Difference:
     tasks: tuple[str, ...]
     everywhere: bool
 
+    @property
+    def of_data(self) -> bool:
+        """Whether the designs' errors are measured on different data."""
+        return self.field.startswith(_COMMON_DATA)
+
     def __str__(self) -> str:
         where = "" if self.everywhere else f" on {', '.join(map(short_task, self.tasks))}"
-        common = self.field.startswith(_COMMON_DATA)
-        warning = ": errors of these designs are not on common data" if common else ""
+        warning = ": errors of these designs are not on common data" if self.of_data else ""
         return f"mixed {self.field}{where}: {self.values}{warning}"
 
 

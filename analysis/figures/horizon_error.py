@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from analysis.colours import REFERENCE, Look
+from analysis.differences import differences
 from analysis.load import Results
 from analysis.prediction import DATASET, PRIMARY, over_horizon
 from analysis.statistics import estimate
@@ -104,9 +105,9 @@ def _panel(axis: Axes, data: pd.DataFrame, looks: dict[str, Look]) -> None:
 def _caption(results: Results, data: pd.DataFrame) -> str:
     cells = data[data["design"] != "baseline"]
     counts = cells.groupby(["error", "task", "design"])["n"].max()
-    words = [
-        f"Error of the mean forecast on the {DATASET} data, the same starts for all; {seed_range(counts)} a cell."
-    ]
+    other = any(difference.of_data for difference in differences(results))
+    starts = "not the same starts for all (see the notes)" if other else "the same starts for all"
+    words = [f"Error of the mean forecast on the {DATASET} data, {starts}; {seed_range(counts)} a cell."]
     banded = cells[cells["n"] >= BAND_SEEDS]
     if len(banded):
         words.append(f"Bands: {interval_words(banded['interval'])}.")

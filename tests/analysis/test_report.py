@@ -13,12 +13,18 @@ import pytest
 from analysis.completeness import mixed, notes, sentence, too_small
 from analysis.load import load
 from analysis.manifest import changes, manifest
-from analysis.report import FIGURES, build_report
+from analysis.report import FIGURES, build_report, draw
 from harness.errors import UserError
 from tests.analysis.synthetic import FIVE, Options, variants, write_study
 
 TASK = "dmc/cartpole-swingup"
 SMALL = Options(episodes=8, designs=FIVE[:2], seeds=1)
+
+
+@pytest.fixture
+def one_figure(monkeypatch):
+    """Reports with a single figure: drawing is most of the time."""
+    monkeypatch.setattr("analysis.report.draw", lambda results: draw(results, ["scores"]))
 
 
 class Page(html.parser.HTMLParser):
@@ -106,6 +112,7 @@ def test_equal_studies_give_equal_reports_byte_for_byte(tmp_path, monkeypatch):
     assert [str(name) for name in files[0] if files[0][name] != files[1][name]] == []
 
 
+@pytest.mark.usefixtures("one_figure")
 def test_the_previous_report_is_kept_and_changes_are_told(tmp_path):
     cell = (FIVE[0].name, TASK, 0)
     study = write_study(tmp_path / "first", options=Options(**{**vars(SMALL), "states": {cell: "running"}}))
@@ -125,6 +132,7 @@ def test_the_previous_report_is_kept_and_changes_are_told(tmp_path):
     ]
 
 
+@pytest.mark.usefixtures("one_figure")
 def test_a_failure_leaves_the_old_report_alone(tmp_path, monkeypatch):
     study = write_study(tmp_path, options=SMALL)
     before = build_report([study], formats=("png",)).index.read_bytes()
@@ -157,6 +165,7 @@ def test_a_folder_that_is_no_report_is_not_replaced(tmp_path):
     assert (other / "chapter.tex").exists()
 
 
+@pytest.mark.usefixtures("one_figure")
 def test_several_studies_make_one_report(tmp_path):
     one = write_study(tmp_path, "one", SMALL)
     two = write_study(tmp_path, "two", Options(episodes=8, designs=FIVE[2:3], seeds=1))
@@ -216,6 +225,7 @@ def test_a_large_study_has_no_banner(tmp_path):
     assert too_small(load([write_study(tmp_path, options=options)])) == ""
 
 
+@pytest.mark.usefixtures("one_figure")
 def test_mixed_code_is_stamped(tmp_path):
     options = Options(**{**vars(SMALL), "codes": {(FIVE[0].name, TASK, 0): "feed00000002"}})
     study = write_study(tmp_path, options=options)
