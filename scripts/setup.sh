@@ -29,13 +29,14 @@ say "Installing the pinned dependencies (torch is the largest; a few minutes on 
     --editable '.[dev,tensorboard]'
 
 # MuJoCo renders through a software OpenGL where there is no GPU and no display.
-if ! "$venv/bin/wm" doctor --rendering >/dev/null 2>&1; then
+rendering() { "$venv/bin/python" -c 'from harness.tasks import select_backend; print("MuJoCo renders with", select_backend())'; }
+if ! rendering 2>/dev/null; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         say "Installing a software OpenGL (libosmesa6, libegl1, libgl1)"
         apt-get update -qq
         DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
             libosmesa6 libegl1 libgl1 >/dev/null
-        "$venv/bin/wm" doctor --rendering
+        rendering || fail "MuJoCo cannot render here; $venv/bin/wm doctor says more"
     else
         fail "MuJoCo cannot render here; as root: apt-get install libosmesa6 (or libegl1 libgl1), then call make again"
     fi
