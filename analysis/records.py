@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -41,35 +40,46 @@ class Records:
 
 
 def read_records(run: RunDir) -> Records:
-    """Reads a run's records; a file that is damaged is used as far as it goes, and `note` says so."""
+    """Reads a run's records; a file that is damaged is used as far as it goes, and `note` says so.
+
+    summary.npz is used if it is of today's metrics.jsonl, or if metrics.jsonl has lost what the summary holds.
+    """
     digest = hashlib.sha256(run.metrics.read_bytes()).hexdigest() if run.metrics.exists() else ""
     note = ""
+    summary = None
     if run.summary.exists():
         try:
             kinds, expected = _read_summary(run)
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             note = f"{run.id}: summary.npz cannot be read ({type(error).__name__}), metrics.jsonl is used"
         else:
+            summary = Records(kinds, "summary.npz", expected)
             if digest in {"", expected}:
-                return Records(kinds, "summary.npz", expected)
-            note = f"{run.id}: summary.npz is older than metrics.jsonl, which is used"
+                return summary
+            note = f"{run.id}: summary.npz is not of this metrics.jsonl, which is used"
+    records, whole = _readable(run)
+    if summary is not None and not (whole and _is_final(records)):
+        note = f"{run.id}: metrics.jsonl was damaged since the run ended; summary.npz is used"
+        return replace(summary, note=note)
     if not digest:
         return Records({}, "none", "", note)
-    records: list[dict[str, Any]] = []
-    try:
-        records.extend(read_jsonl(run.metrics, set(KINDS)))
-    except ValueError:
-        records = list(_readable(run))
+    if not whole:
         note = f"{run.id}: metrics.jsonl is damaged after {len(records)} records, which are used"
     return Records(_columns(records), "metrics.jsonl", digest, note)
 
 
-def _readable(run: RunDir) -> Iterable[dict[str, Any]]:
-    """The records before the first line that is not JSON."""
+def _readable(run: RunDir) -> tuple[list[dict[str, Any]], bool]:
+    """The records before the first line that is not JSON, and whether these are all."""
+    records: list[dict[str, Any]] = []
     try:
-        yield from read_jsonl(run.metrics, set(KINDS))
+        records.extend(read_jsonl(run.metrics, set(KINDS)))  # extends as far as it gets
     except ValueError:
-        return
+        return records, False
+    return records, True
+
+
+def _is_final(records: list[dict[str, Any]]) -> bool:
+    return any(record.get("phase") == "final" for record in records)
 
 
 def _read_summary(run: RunDir) -> tuple[Kinds, str]:

@@ -79,6 +79,8 @@ def build_report(
         raise UserError(f"unknown figure {figure}{suggest(figure, FIGURES)}; there are {', '.join(FIGURES)}")
     results = load(studies)
     target = (Path(out) if out is not None else _default(results)).absolute()
+    if any(part.is_file() for part in (target, *target.parents)):
+        raise UserError(f"{target} is, or lies under, a file; name a folder for the report")
     if figure is not None:
         return _one_figure(results, target, figure, formats)
     if target.exists() and any(target.iterdir()) and not (target / "manifest.json").exists():

@@ -94,7 +94,8 @@ class CheckpointStore:
             raise RunError(
                 "corrupt",
                 f"{self.directory} holds no whole checkpoint.",
-                "It needs storage.checkpoint: model or full.",
+                "A finished run keeps its weights with storage.checkpoint: model or full; a damaged file must be "
+                "restored from a copy, or the run started anew with `wm retry --fresh`.",
             )
         weights: dict[str, Any] = content["model"]
         return weights

@@ -12,6 +12,7 @@ keyed streams, so a run can be left and continued anywhere between two gradient 
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from dataclasses import asdict, dataclass
@@ -34,6 +35,7 @@ from harness.tensorboard import open_board
 from harness.trainer import Sums, Trainer
 from planners.exploration import Exploration, GaussianNoise, UniformRandom
 
+log = logging.getLogger("wm")
 Stage = Literal["collect", "train", "evaluate", "final"]
 
 
@@ -187,6 +189,9 @@ class Loop:
         self.replay.append(episode)
         self.env_steps += episode.length
         behaviour = "random" if random else "noise"
+        log.info(
+            "episode %d: return %.4g (%s), %d steps", number, episode.total_return, behaviour, episode.length
+        )
         record = {
             "return": episode.total_return,
             "length": episode.length,
@@ -215,6 +220,7 @@ class Loop:
     def _write_training(self, seconds: float) -> None:
         means = {name: float(value) / self.position.update for name, value in self.sums.items()}
         self.metrics.write("train", self.counters() | means | {"seconds": seconds})
+        log.info("%d updates in %.1f s: loss %.4g", self.position.update, seconds, means["loss"])
         if not all(math.isfinite(value) for value in means.values()):
             raise Diverged
 
@@ -227,6 +233,7 @@ class Loop:
             measurement = self.measurer.scheduled(self.agent, done)
             self.write_measurement(measurement)
             self.monitor.state.last_return = measurement.mean_return
+            log.info("evaluation after %d episodes: mean return %.4g", done, measurement.mean_return)
         if self.board:
             self.board.follow()
         self.position.iteration, self.position.stage = done, "final" if last else "collect"

@@ -94,13 +94,13 @@ class RunDir:
         return RunConfig.model_validate(yaml.safe_load(self.config_file.read_text())["config"])
 
     def read_state(self) -> RunState | None:
-        """What the owner last wrote; None if no attempt has begun, or a power cut left the file unreadable."""
+        """What the owner last wrote; None if no attempt has begun, or the file is damaged."""
         try:
             content = json.loads(self.state_file.read_text())
-        except (FileNotFoundError, ValueError):
+            error = content.pop("error", None)
+            return RunState(**content, error=Failure(**error) if error else None)
+        except (FileNotFoundError, ValueError, TypeError, AttributeError):
             return None
-        error = content.pop("error", None)
-        return RunState(**content, error=Failure(**error) if error else None)
 
     def write_state(self, state: RunState) -> None:
         """Replaces state.json; an ending is on the disk when this returns."""

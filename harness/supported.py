@@ -4,9 +4,13 @@ refuse later. Torch-free. A test compares it with building the models.
 
 from __future__ import annotations
 
+from functools import cache
+
 from harness.config import RunConfig
+from harness.config.sections import EnvConfig
 from harness.errors import UserError
 from harness.registry import MODELS, model_path
+from harness.tasks import find_task
 from models.sizes import sizes_for
 
 FAMILIES = {"models.rssm:RSSM": "rssm", "models.reward_predictor:RewardPredictor": "reward_predictor"}
@@ -38,15 +42,40 @@ def not_built(config: RunConfig) -> str:
     return next((words for applies, words in missing if applies), "")
 
 
+@cache
+def _episode_steps(task: str, env: EnvConfig) -> int:
+    """Agent steps of an episode of a built-in task."""
+    return find_task(task, env).spec.max_steps
+
+
 def contradiction(config: RunConfig) -> str:
     """What makes no sense in a configuration whose fields are right one by one, or the empty string."""
-    if config.agent != "model" or config.model.name != "auto":
+    if config.agent != "model":
         return ""
+    own = config.model.name != "auto"
+    return _too_long(config) or ("" if own else _axes_clash(config) or _widths_clash(config))
+
+
+def _too_long(config: RunConfig) -> str:
+    needed = config.evaluation.context + config.evaluation.horizon - 1
+    if ":" in config.task or needed <= (steps := _episode_steps(config.task, config.env)):
+        return ""
+    return (
+        f"evaluation.context ({config.evaluation.context}) and evaluation.horizon ({config.evaluation.horizon}) "
+        f"need episodes of {needed} steps; {config.task} has at most {steps}"
+    )
+
+
+def _axes_clash(config: RunConfig) -> str:
     if config.predict == "rewards":
         if config.reward_from == "image":
             return "reward_from image needs a design that predicts images (predict: images)"
         if config.reward_gradient == "stopped":
             return "reward_gradient stopped leaves a design that predicts rewards only nothing to learn from"
+    return ""
+
+
+def _widths_clash(config: RunConfig) -> str:
     if config.model.options:
         given = ", ".join(config.model.options)
         return f"model.options ({given}) are for models of your own, not for the built-in ones"

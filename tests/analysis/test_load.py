@@ -87,10 +87,24 @@ def test_summary_is_used_without_metrics_and_not_when_it_is_stale(tmp_path):
         file.write(json.dumps({"kind": "episode", "return": 1.0, "iteration": 99}) + "\n")
     stale = read_records(second)
     assert stale.source == "metrics.jsonl"
-    assert "older" in stale.note
+    assert "not of this metrics.jsonl" in stale.note
     assert stale.column("episode", "return")[-1] == 1.0
     write_summary(second)
     assert read_records(second).source == "summary.npz"
+
+
+@pytest.mark.parametrize("damage", ["emptied", "cut", "broken"])
+def test_a_summary_stands_in_for_metrics_that_were_damaged(tmp_path, damage):
+    study = write_study(tmp_path, options=Options(episodes=8, designs=FIVE[:1], seeds=1, random_agent=False))
+    run = RunDir(read_study(study).runs[0].path)
+    whole = read_records(run)
+    lines = run.metrics.read_text().splitlines(keepends=True)
+    kept = {"emptied": [], "cut": lines[:3], "broken": [*lines[:3], "{broken\n", *lines[3:]]}[damage]
+    run.metrics.write_text("".join(kept))
+    found = read_records(run)
+    assert found.source == "summary.npz"
+    assert "damaged since the run ended" in found.note
+    assert list(found.column("evaluation", "return")) == list(whole.column("evaluation", "return"))
 
 
 @pytest.mark.parametrize("damage", ["summary", "metrics", "half line", "state", "attempts"])

@@ -50,3 +50,11 @@ def test_widths_and_options_likewise(model):
     else:
         assert model == {"widths": {"units": 7}}
         build_model(config, spec, make_streams(config))
+
+
+def test_forecasts_longer_than_an_episode_are_refused_before_anything_runs():
+    fields = {"task": "toy/point-mass", "predict": "rewards", "space": "latent", "dynamics": "stochastic"}
+    long = RunConfig.model_validate(fields | {"evaluation": {"context": 30, "horizon": 30}})
+    assert "need episodes of 59 steps; toy/point-mass has at most 50" in contradiction(long)
+    fits = RunConfig.model_validate(fields | {"evaluation": {"context": 21, "horizon": 30}})
+    assert not contradiction(fits)
