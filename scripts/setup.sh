@@ -13,7 +13,7 @@ command -v "$python" >/dev/null || fail "$python not found; install Python 3.11 
     || fail "$("$python" --version) is too old; Python 3.11 or newer is needed (make PYTHON=/path/to/python3)"
 if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
     say "Making $venv"
-    "$python" -m venv --clear "$venv" 2>/dev/null || {
+    "$python" -m venv --clear "$venv" >/dev/null 2>&1 || {
         # Debian ships venv apart from Python.
         if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
             apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv >/dev/null
