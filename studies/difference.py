@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.config import RunConfig
@@ -14,6 +13,21 @@ from studies.plan import Plan
 from studies.store import StoredRun
 
 _FINISHED = {"done", "diverged"}
+
+
+@dataclass
+class Change:
+    """A key with one value before and another now, in some runs. Without a key: a component's version differs."""
+
+    field: str | None
+    before: Any
+    after: Any
+    runs: int = 1
+
+    def __str__(self) -> str:
+        if self.field is None:
+            return "the version of a component"
+        return f"{self.field}: {_shown(self.before)} -> {_shown(self.after)}"
 
 
 @dataclass
@@ -28,7 +42,7 @@ class Difference:
             another configuration.
         orphaned: ids on disk or planned before that the plan no longer has.
         renamed: (id before, id now) of equal runs.
-        changed: which keys differ, as ``train.episodes: 10 -> 20``, with the number of runs.
+        changed: which keys differ between stale runs and what takes their place, the commonest first.
         unused: the same for keys that are not part of the id: the runs stay as they are.
     """
 
@@ -38,8 +52,8 @@ class Difference:
     stale: list[tuple[str, str]] = field(default_factory=list)
     orphaned: list[str] = field(default_factory=list)
     renamed: list[tuple[str, str]] = field(default_factory=list)
-    changed: Counter[str] = field(default_factory=Counter)
-    unused: Counter[str] = field(default_factory=Counter)
+    changed: list[Change] = field(default_factory=list)
+    unused: list[Change] = field(default_factory=list)
 
 
 def compare(plan: Plan, states: dict[str, str]) -> Difference:
@@ -50,6 +64,8 @@ def compare(plan: Plan, states: dict[str, str]) -> Difference:
         states: of its runs, by hex (`Plan.states`).
     """
     result = Difference()
+    changed: list[Change] = []
+    unused: list[Change] = []
     before = _before(plan)
     now = {run.hex: run for run in plan.runs}
     for run in plan.runs:
@@ -57,7 +73,7 @@ def compare(plan: Plan, states: dict[str, str]) -> Difference:
         if old is not None and old.id != run.id:
             result.renamed.append((old.id, run.id))
         if old is not None and old.config:
-            result.unused.update(_changes(old.config, run.config, semantic=False))
+            unused += _changes(old.config, run.config, semantic=False)
         finished = states[run.hex] in _FINISHED
         (result.done if finished else result.new if old is None else result.open).append(run.id)
     fresh = {_cell(run): run for run in plan.runs if run.hex not in before}
@@ -70,8 +86,18 @@ def compare(plan: Plan, states: dict[str, str]) -> Difference:
         else:
             result.stale.append((old.id, successor.id))
             changes = list(_changes(old.config, successor.config, semantic=True))
-            result.changed.update(changes or ["the version of a component"])
+            changed += changes or [Change(None, None, None)]
+    result.changed, result.unused = _counted(changed), _counted(unused)
     return result
+
+
+def _counted(changes: list[Change]) -> list[Change]:
+    """Equal changes as one, the commonest first."""
+    found: dict[str, Change] = {}
+    for change in changes:
+        first = found.setdefault(repr(change), replace(change, runs=0))  # values may be mappings
+        first.runs += 1
+    return sorted(found.values(), key=lambda change: -change.runs)
 
 
 def _before(plan: Plan) -> dict[str, StoredRun]:
@@ -112,7 +138,7 @@ def _cell(run: StoredRun) -> tuple[str, str, int]:
     return run.design, run.task, run.seed
 
 
-def _changes(old: dict[str, Any], new: dict[str, Any], *, semantic: bool) -> Iterator[str]:
+def _changes(old: dict[str, Any], new: dict[str, Any], *, semantic: bool) -> Iterator[Change]:
     """The keys of one sort in which two configurations differ."""
     if old == new:
         return
@@ -120,7 +146,7 @@ def _changes(old: dict[str, Any], new: dict[str, Any], *, semantic: bool) -> Ite
         if (category_of(info) is Category.SEMANTIC) is semantic and name != "design":
             was, is_now = _get(old, name), _get(new, name)
             if was != is_now:
-                yield f"{name}: {_shown(was)} -> {_shown(is_now)}"
+                yield Change(name, was, is_now)
 
 
 def _get(config: dict[str, Any], name: str) -> Any:

@@ -8,8 +8,8 @@ RUNS/<study>/history/           N-study.yaml, N-plan.jsonl: earlier versions; ve
 from __future__ import annotations
 
 import json
+import re
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,37 +19,33 @@ from harness.errors import UserError
 from harness.rundir import read_jsonl, write_atomically
 from studies.language import Study, StudyError, parse_study
 from studies.language.study import plain_fields
-from studies.plan import Plan, plan_line, read_plan
+from studies.plan import Plan, plan_line
 from studies.store import StudyDir
 
 _VERSIONS = "versions.jsonl"
+_KEPT = re.compile(r"([0-9]+)-(?:study\.yaml|plan\.jsonl)")
 
 
-def prepare(study: str, overrides: Sequence[str], root: Path, *, adopt: bool = False) -> StudyDir:
-    """The study's directory with its plan frozen, ready to be dispatched.
+def freeze(plan: Plan, *, adopt: bool = False) -> StudyDir:
+    """Writes study.yaml and plan.jsonl, and moves an earlier version to the history.
 
-    A name under RUNS is taken as it was frozen. A file is planned and frozen; if it changed since, the earlier
-    version moves to the history.
+    Does nothing if they are there and equal, or if the plan was read from disk.
 
-    Raises:
-        UserError: see `read_plan` and `freeze`.
-    """
-    plan = read_plan(study, root, overrides)
-    if plan.study is not None:
-        freeze(plan, adopt=adopt)
-    return StudyDir(plan.home.path)
-
-
-def freeze(plan: Plan, *, adopt: bool = False) -> None:
-    """Writes study.yaml and plan.jsonl; does nothing if they are there and equal.
+    Returns:
+        The study's directory, ready to be dispatched.
 
     Raises:
         UserError: the study of this name came from another file, and `adopt` is not set.
     """
-    assert plan.study is not None, "a plan that was read from disk is frozen already"
+    if plan.study is not None:
+        _freeze(plan, plan.study, adopt=adopt)
+    return StudyDir(plan.home.path)
+
+
+def _freeze(plan: Plan, study: Study, *, adopt: bool) -> None:
     home = plan.home
-    text = dispatched_text(plan.study)
-    lines = "".join(json.dumps(plan_line(run), separators=(",", ":")) + "\n" for run in plan.runs)
+    text = dispatched_text(study).encode()
+    lines = "".join(json.dumps(plan_line(run), separators=(",", ":")) + "\n" for run in plan.runs).encode()
     before = _read(home.study_file), _read(home.plan_file)
     if before == (text, lines):
         return
@@ -62,7 +58,7 @@ def freeze(plan: Plan, *, adopt: bool = False) -> None:
         write_atomically(home.plan_file, lines)
         write_atomically(home.study_file, text)
         with (home.history / _VERSIONS).open("a") as file:
-            file.write(json.dumps(_version(plan.study, len(plan.runs))) + "\n")
+            file.write(json.dumps(_version(study, len(plan.runs))) + "\n")
     except OSError as error:
         raise UserError(f"{home.path} cannot be written: {error.strerror or error}") from error
 
@@ -78,7 +74,7 @@ def refuse_other_file(plan: Plan) -> None:
     assert plan.study is not None
     old = dispatched_from(plan.home)
     path = str(Path(plan.study.source).absolute())
-    if old is None or old == path or _read(plan.home.study_file) == dispatched_text(plan.study):
+    if old is None or old == path or _read(plan.home.study_file) == dispatched_text(plan.study).encode():
         return
     raise UserError(
         f"{plan.study.source}: the study {plan.name} under {plan.home.root} was dispatched from another file, {old}. "
@@ -124,13 +120,14 @@ def _plain(text: str) -> dict[str, Any]:
     return found
 
 
-def _keep(home: StudyDir, before: tuple[str | None, str | None]) -> None:
+def _keep(home: StudyDir, before: tuple[bytes | None, bytes | None]) -> None:
     """Copies what is about to be replaced into the history."""
-    taken = [int(path.name.partition("-")[0]) for path in home.history.glob("[0-9]*-*")]
+    kept = (_KEPT.fullmatch(path.name) for path in home.history.iterdir())  # archived runs are here too
+    taken = [int(match[1]) for match in kept if match]
     number = max(taken, default=0) + 1
-    for file, text in zip((home.study_file, home.plan_file), before, strict=True):
-        if text is not None:
-            write_atomically(home.history / f"{number:04d}-{file.name}", text)
+    for file, content in zip((home.study_file, home.plan_file), before, strict=True):
+        if content is not None:
+            write_atomically(home.history / f"{number:04d}-{file.name}", content)
 
 
 def _version(study: Study, runs: int) -> dict[str, Any]:
@@ -138,8 +135,9 @@ def _version(study: Study, runs: int) -> dict[str, Any]:
     return {"time": time.time(), "source": source, "overrides": list(study.given), "runs": runs}
 
 
-def _read(path: Path) -> str | None:
+def _read(path: Path) -> bytes | None:
+    """The content as it is: a damaged file is replaced like any other."""
     try:
-        return path.read_text()
+        return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return None

@@ -48,13 +48,14 @@ class Plan:
         return run_states(self.runs)
 
 
-def read_plan(study: str, root: Path, overrides: Sequence[str] = ()) -> Plan:
+def read_plan(study: str, root: Path, overrides: Sequence[str] = (), *, strict: bool = False) -> Plan:
     """The plan of a study file, or the frozen plan of a study under RUNS.
 
     Args:
         study: a path, or a name under RUNS.
         root: RUNS.
         overrides: ``field=value`` texts; only a file can be overridden.
+        strict: see `open_study`.
 
     Raises:
         StudyError: the file is wrong.
@@ -63,7 +64,7 @@ def read_plan(study: str, root: Path, overrides: Sequence[str] = ()) -> Plan:
     path = Path(study)
     if path.is_file() or path.suffix in {".yaml", ".yml"}:
         return build_plan(load_study(path, overrides), root)
-    home = _frozen(study, root)
+    home = _frozen(study, root, strict=strict)
     if overrides:
         raise UserError(
             f"{home.name} is planned already: overrides would make it another study. "
@@ -72,9 +73,9 @@ def read_plan(study: str, root: Path, overrides: Sequence[str] = ()) -> Plan:
     return Plan(home, home.planned)
 
 
-def _frozen(name: str, root: Path) -> StudyDir:
+def _frozen(name: str, root: Path, *, strict: bool) -> StudyDir:
     try:
-        return open_study(name, root)
+        return open_study(name, root, strict=strict)
     except UserError as error:
         file = next((path for path in (Path(f"{name}.yaml"), Path(f"{name}.yml")) if path.is_file()), None)
         raise UserError(f"{error}; for the file give {file}" if file else str(error)) from None

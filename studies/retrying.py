@@ -12,6 +12,7 @@ from harness import claim
 from harness.errors import FailureKind, UserError
 from harness.registry import suggest
 from harness.rundir import RunDir
+from studies.alone import in_study
 from studies.dispatch import Seen, survey
 from studies.status import FINISHED
 from studies.store import StoredRun, StudyDir
@@ -20,7 +21,12 @@ _KINDS = FailureKind.__args__  # type: ignore[attr-defined]
 
 
 def reset(
-    runs: Sequence[StoredRun], *, kinds: Sequence[str], fresh: bool = False, by_name: bool = False
+    runs: Sequence[StoredRun],
+    *,
+    kinds: Sequence[str],
+    fresh: bool = False,
+    by_name: bool = False,
+    required: bool = True,
 ) -> list[StoredRun]:
     """Makes failed runs pending; they continue from their checkpoint unless `fresh`.
 
@@ -29,6 +35,7 @@ def reset(
         kinds: of failure; none: every kind.
         fresh: archive the run's directory and start anew, diverged and stopped runs too.
         by_name: the user named these runs, so `fresh` applies to finished ones as well.
+        required: refuse to do nothing.
 
     Raises:
         UserError: a kind does not exist, nothing is to be retried, or another process owns a run.
@@ -38,10 +45,14 @@ def reset(
             raise UserError(
                 f"--kind {kind}: no such kind{suggest(kind, _KINDS)}; there are {', '.join(_KINDS)}"
             )
-    chosen = [one.run for one in survey(runs) if _wanted(one, kinds, fresh=fresh, by_name=by_name)]
-    if not chosen:
+    seen = survey(runs)
+    chosen = [one.run for one in seen if _wanted(one, kinds, fresh=fresh, by_name=by_name)]
+    if not chosen and required:
+        hint = "; `--fresh --run PREFIX` starts a finished run anew"
         raise UserError(
-            "nothing to retry: no selected run has failed" + (f" as {', '.join(kinds)}" if kinds else "")
+            "nothing to retry: no selected run has failed"
+            + (f" as {', '.join(kinds)}" if kinds else "")
+            + (hint if any(one.condition.name in FINISHED for one in seen) else "")
         )
     for run in chosen:
         held = claim.acquire(run.path)
@@ -68,15 +79,15 @@ def _wanted(one: Seen, kinds: Sequence[str], *, fresh: bool, by_name: bool) -> b
 
 
 def archive(path: Path) -> Path:
-    """Moves a run's directory into its study's history; returns where it is now."""
-    study = StudyDir(path.parent.parent)
-    study.history.mkdir(exist_ok=True)
+    """Moves a run's directory into its study's history, or to its side; returns where it is now."""
+    folder = StudyDir(path.parent.parent).history if in_study(path) else path.parent
+    folder.mkdir(exist_ok=True)
     stamp = time.strftime("%Y%m%d-%H%M%S")
-    target = study.history / f"{path.name}.{stamp}"
+    target = folder / f"{path.name}.{stamp}"
     number = 1
     while target.exists():
         number += 1
-        target = study.history / f"{path.name}.{stamp}.{number}"
+        target = folder / f"{path.name}.{stamp}.{number}"
     return path.rename(target)
 
 
@@ -93,7 +104,8 @@ def take_over(runs: Sequence[StoredRun], *, by_name: bool) -> list[StoredRun]:
         owner = claim.current(run.path)
         if owner is not None and claim.is_visible(owner) and claim.is_alive(owner):
             raise UserError(f"{run.id} is owned by {owner}, which is alive; end that first")
-        if claim.take_over(run.path) is not None or owner is not None:
+        if _may_be_owned(run.path):  # also by a claim that nobody can read
+            claim.take_over(run.path)
             freed.append(run)
     return freed
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import yaml
+
 from harness.errors import UserError
 from studies.language.names import check_study_name
+from studies.language.scalars import resolve
 
 _STARTER = """\
 # A study: designs x tasks x seeds. `wm plan NAME.yaml` shows what it runs, `wm run NAME.yaml` runs it.
@@ -51,17 +54,28 @@ def starter_text(name: str) -> str:
         UserError: the name cannot name a study.
     """
     try:
-        return _STARTER.replace("NAME", check_study_name(name))
+        check_study_name(name)
     except ValueError as error:
         raise UserError(str(error)) from None
+    written = name if _is_text(name) else f'"{name}"'
+    return _STARTER.replace("name: NAME ", f"name: {written} ").replace("NAME", name)
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name is a text without quotes, here and for readers of YAML 1.1."""
+    try:
+        return bool(resolve(name) == name == yaml.safe_load(name))
+    except (ValueError, yaml.YAMLError):
+        return False
 
 
 def write_starter(name: str, folder: Path) -> Path:
-    """Writes ``NAME.yaml``; an existing file is left alone.
+    """Writes ``NAME.yaml``, whether the name came with that suffix or not; an existing file is left alone.
 
     Raises:
         UserError: it exists, or the name cannot name a study.
     """
+    name = Path(name).stem if name.endswith((".yaml", ".yml")) and "/" not in name else name
     text = starter_text(name)
     path = folder / f"{name}.yaml"
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -107,7 +107,18 @@ def observe(run_dir: Path, now: float) -> tuple[Condition, RunState | None]:
 def _observe(run_dir: Path, now: float) -> tuple[Condition, RunState | None]:
     held = ownership(run_dir)
     state = RunDir(run_dir).read_state()
-    return derive(state, held, now), state
+    condition = derive(state, held, now)
+    if held == "unknown" and condition.name == "running" and condition.note:
+        note = f"{condition.note}; if it is gone for certain: {_take_over(run_dir)}"
+        condition = replace(condition, note=note)
+    return condition, state
+
+
+def _take_over(run_dir: Path) -> str:
+    """The command that frees a run."""
+    in_study = run_dir.parent.name == "runs"
+    which = f"--run {run_dir.name.rpartition('-')[2]}" if in_study else str(run_dir)
+    return f"wm retry --take-over {which}"
 
 
 def _age(seconds: float) -> str:

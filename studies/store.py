@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -13,9 +15,10 @@ from typing import Any
 
 from harness.errors import UserError
 from harness.registry import suggest
-from harness.rundir import read_jsonl
 
 _HEX = re.compile(r"[0-9a-f]{12}")
+_PLANNED = {"id": str, "hex": str, "design": str, "task": str, "seed": int, "config": dict}
+_MANY = 12  # values that a message lists
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,28 +63,46 @@ class StudyDir:
         """The runs of the frozen plan, in its order.
 
         Raises:
-            UserError: there is no plan, or it cannot be read.
+            UserError: there is no plan, or it is damaged: a part of it would pass the other runs off as unplanned.
         """
-        if not self.plan_file.exists():
-            raise UserError(
-                f"{self.path}: there is no plan yet; `wm run` or `wm plan` with the study's file makes it"
-            )
         homes: dict[str | None, dict[str, Path]] = {}
         runs: list[StoredRun] = []
-        try:
-            for line in read_jsonl(self.plan_file):
-                source = line.get("reused_from")
-                if source not in homes:
-                    homes[source] = StudyDir(self.root / source).on_disk if source else self.on_disk
-                home = self.root / source / "runs" if source else self.runs
-                path = homes[source].get(line["hex"], home / line["id"])
-                names = (line["id"], line["hex"], line["design"], line["task"], line["seed"])
-                runs.append(StoredRun(*names, line["config"], path, source))
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(
-                f"{self.plan_file}:{len(runs) + 1}: not a planned run ({error!r}); plan again"
-            ) from error
+        for line in self._plan_lines():
+            source = line.get("reused_from")
+            if source not in homes:
+                homes[source] = StudyDir(self.root / source).on_disk if source else self.on_disk
+            home = self.root / source / "runs" if source else self.runs
+            path = homes[source].get(line["hex"], home / line["id"])
+            names = (line["id"], line["hex"], line["design"], line["task"], line["seed"])
+            runs.append(StoredRun(*names, line["config"], path, source))
         return runs
+
+    def _plan_lines(self) -> Iterator[dict[str, Any]]:
+        """The lines of plan.jsonl, each with all that a planned run needs."""
+        try:
+            content = self.plan_file.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            raise UserError(f"{self.path}: there is no plan yet; `wm run FILE` makes it") from None
+        except OSError as error:
+            raise UserError(f"{self.plan_file} cannot be read: {error.strerror or error}") from error
+        if not content:
+            raise self._damaged("it is empty")
+        *lines, rest = content.split(b"\n")
+        if rest:
+            raise self._damaged("its last line is not whole")
+        for number, line in enumerate(lines, 1):
+            try:
+                run = json.loads(line)
+                whole = all(isinstance(run[name], kind) for name, kind in _PLANNED.items())
+                whole = whole and isinstance(run.get("reused_from", ""), str)
+            except (ValueError, KeyError, TypeError, RecursionError):
+                whole = False
+            if not whole:
+                raise self._damaged(f"line {number} is no planned run")
+            yield run
+
+    def _damaged(self, why: str) -> UserError:
+        return UserError(f"{self.plan_file} is damaged ({why}); `wm run FILE` writes it again")
 
     @property
     def on_disk(self) -> dict[str, Path]:
@@ -103,34 +124,48 @@ def studies(root: Path) -> list[StudyDir]:
     return [StudyDir(plan.parent) for plan in sorted(root.glob("*/plan.jsonl"))]
 
 
-def open_study(name: str, root: Path) -> StudyDir:
+def open_study(name: str, root: Path, *, strict: bool = False) -> StudyDir:
     """The study of that name under RUNS, or the one that a path to a study file or its directory means.
 
+    Args:
+        name: a name or a path.
+        root: RUNS.
+        strict: RUNS was given with `--runs`: a mere name is no folder of the current directory.
+
     Raises:
-        UserError: there is none; suggests the nearest name.
+        UserError: there is none, or the file has not been run yet; suggests the nearest name.
     """
     given = Path(name)
-    for path in (root / name, given, root / given.stem):
+    written = root / _name_in(given)
+    for path in (root / name, *_as_path(name, strict=strict), written):
         if (path / "plan.jsonl").exists():
             return StudyDir(path.absolute())
+    if given.is_file():
+        raise UserError(f"{name} has not been run yet: wm run {name}")
     known = [study.name for study in studies(root)]
     have = f"; there are {', '.join(known)}" if known else " (it holds none yet)"
     raise UserError(f"no study {name} under {root}{suggest(given.stem, known) or have}")
 
 
-def find_run(text: str, root: Path) -> Path:
+def find_run(text: str, root: Path, *, strict: bool = False) -> Path:
     """The directory of the run whose id or hex starts with a text, in any study; or of a path to it.
 
+    Args:
+        text: the start of an id or a hex, or a path.
+        root: RUNS.
+        strict: as in `open_study`.
+
     Raises:
-        UserError: there is none, or several (all are listed).
+        UserError: there is none, it has not begun, or there are several (all are listed).
     """
-    given = Path(text)
-    if (given / "run.yaml").exists():
-        return given.absolute()
+    for given in _as_path(text, strict=strict):
+        if (given / "run.yaml").exists():
+            return given.absolute()
     found = sorted(path for path in _all_runs(root) if matches(path.name, text))
     if len(found) == 1:
         return found[0]
     if not found:
+        _refuse_what_has_not_begun(text, root)
         raise UserError(
             f"no run under {root} has an id or a hex that starts with {text}; `wm status STUDY` lists them"
         )
@@ -149,9 +184,15 @@ def select(runs: list[StoredRun], only: list[str], prefixes: list[str]) -> list[
     """The runs that every `--only field=glob` and any `--run PREFIX` selects.
 
     Raises:
-        UserError: a condition has no `=`, names no field, or nothing is selected.
+        UserError: a condition has no `=` or names no field, a prefix is empty, or nothing is selected.
     """
+    for prefix in prefixes:
+        if not prefix.rpartition("/")[2].strip():
+            raise UserError(f"--run {prefix!r}: write the start of a run's id or hex")
     chosen = [run for run in runs if not prefixes or any(matches(run.id, prefix) for prefix in prefixes)]
+    if runs and not chosen:
+        words = " ".join(f"--run {text}" for text in prefixes)
+        raise UserError(f"{words}: selects none of the {len(runs)} runs")
     for condition in only:
         name, equals, wanted = condition.partition("=")
         if not equals:
@@ -159,14 +200,17 @@ def select(runs: list[StoredRun], only: list[str], prefixes: list[str]) -> list[
                 f"--only {condition}: write it as field=value, such as --only task=dmc/cartpole-swingup"
             )
         patterns = wanted.split(",")
-        chosen = [
+        kept = [
             run
             for run in chosen
             if any(fnmatchcase(value, p) for p in patterns for value in _values(run, name))
         ]
-    if runs and not chosen:
-        words = [f"--only {text}" for text in only] + [f"--run {text}" for text in prefixes]
-        raise UserError(f"{' '.join(words)}: selects none of the {len(runs)} runs")
+        if chosen and not kept:
+            have = list(dict.fromkeys([*_values(run, name)][-1] for run in chosen))
+            listed = ", ".join(have[:_MANY]) + (", ..." if len(have) > _MANY else "")
+            among = f"the {len(chosen)} runs" + (" left by the others" if len(chosen) < len(runs) else "")
+            raise UserError(f"--only {condition}: selects none of {among}; {name} is {listed} there")
+        chosen = kept
     return chosen
 
 
@@ -187,6 +231,32 @@ def _values(run: StoredRun, name: str) -> Iterator[str]:
     yield str(value)
     if value is None or isinstance(value, bool):
         yield {None: "null", True: "true", False: "false"}[value]
+
+
+def _as_path(text: str, *, strict: bool) -> list[Path]:
+    """The path that an argument may be; none if it is a mere name and RUNS was given."""
+    return [] if strict and os.sep not in text else [Path(text)]
+
+
+def _name_in(file: Path) -> str:
+    """The name that a study file gives its study; the file's own where none can be read."""
+    if file.is_file():
+        from studies.language.parse import name_in
+
+        return name_in(file) or file.stem
+    return file.stem
+
+
+def _refuse_what_has_not_begun(text: str, root: Path) -> None:
+    """Says so if a text means planned runs without a directory."""
+    waiting = []
+    for study in studies(root):
+        with suppress(UserError):  # a damaged plan of some study is not what was asked about
+            waiting += [(run, study.name) for run in study.planned if matches(run.id, text)]
+    if len(waiting) > 1:
+        raise UserError(f"{text} could mean {len(waiting)} planned runs; none has begun yet")
+    for run, name in waiting:
+        raise UserError(f"{run.id} has not begun yet: wm run {name} --run {run.hex}")
 
 
 def _all_runs(root: Path) -> Iterator[Path]:

@@ -41,12 +41,12 @@ def show(
     from harness.rundir import RunDir
     from studies import store
 
-    root = store.runs_root(runs)
-    one = RunDir(store.find_run(run, root))
+    root, strict = store.runs_root(runs), runs is not None
+    one = RunDir(store.find_run(run, root, strict=strict))
     if run2 is None:
         _show(one)
     else:
-        _show_difference(one, RunDir(store.find_run(run2, root)))
+        _show_difference(one, RunDir(store.find_run(run2, root, strict=strict)))
 
 
 def _show(run: RunDir) -> None:
@@ -65,8 +65,8 @@ def _show(run: RunDir) -> None:
         out.print(Text(f"owned by {owner}"))
     if state is not None:
         score = f", last return {state.last_return:.2f}" if state.last_return is not None else ""
-        where = f"iteration {state.iteration} of {state.iterations}, {state.env_steps} steps"
-        out.print(f"{state.phase}, {where}{score}")
+        trained = f", iteration {state.iteration} of {state.iterations}" if state.iterations else ""
+        out.print(f"{state.phase}{trained}, {state.env_steps} steps{score}")
     if attempts := run.read_attempts():
         out.print(_attempts(attempts))
     if state is not None and state.error is not None and state.error.traceback:
@@ -140,7 +140,7 @@ def logs(
     from harness.errors import UserError
     from studies import store
 
-    log = store.find_run(run, store.runs_root(runs)) / "log.txt"
+    log = store.find_run(run, store.runs_root(runs), strict=runs is not None) / "log.txt"
     if not log.exists() and not follow:
         raise UserError(f"{log}: no attempt has written a log yet")
     offset = 0

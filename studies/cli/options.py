@@ -15,10 +15,21 @@ if TYPE_CHECKING:
 PLAN, RUN, LOOK, RESULTS, UPKEEP = "Plan", "Run", "Look", "Results", "Upkeep"
 """The panels of `wm --help`."""
 
+
+def _directory(text: str) -> Path:
+    """A directory; an empty text is what a shell makes of a variable that is not set."""
+    if not text.strip():
+        raise typer.BadParameter("is empty: name a directory, or leave the option out")
+    return Path(text)
+
+
 Runs = Annotated[
     Path | None,
     typer.Option(
-        "--runs", metavar="DIR", help="The directory of all studies; by default $WM_RUNS, else ./runs."
+        "--runs",
+        metavar="DIR",
+        parser=_directory,
+        help="The directory of all studies; by default $WM_RUNS, else ./runs.",
     ),
 ]
 Study = Annotated[

@@ -60,7 +60,7 @@ def plan(
     from studies.difference import compare
     from studies.plan import read_plan
 
-    found = read_plan(study, store.runs_root(runs), overrides or [])
+    found = read_plan(study, store.runs_root(runs), overrides or [], strict=runs is not None)
     chosen = store.select(found.runs, only or [], run_ or [])
     states = found.states()
     price = cost.estimate(chosen, states)
@@ -199,10 +199,10 @@ def _show_difference(difference: Difference) -> None:
         print(f"  orphaned: {name}")
     for old, new in difference.renamed[:_MANY]:
         print(f"  renamed: {old}, now {new}")
-    for change, count in difference.changed.most_common(_MANY):
-        print(f"  changed: {change} ({_count(count, 'run')})")
-    for change, count in difference.unused.most_common(_MANY):
-        print(f"  changed, same id: {change} ({_count(count, 'run')})")
+    for change in difference.changed[:_MANY]:
+        print(f"  changed: {change} ({_count(change.runs, 'run')})")
+    for change in difference.unused[:_MANY]:
+        print(f"  changed, same id: {change} ({_count(change.runs, 'run')})")
 
 
 def _say_if_another_file(found: Plan) -> None:

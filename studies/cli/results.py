@@ -32,7 +32,10 @@ def report(
     from analysis.report import build_report
     from studies import store
 
-    opened = [store.open_study(name, store.runs_root(runs)) for name in study]
+    root = store.runs_root(runs)
+    opened = [store.open_study(name, root, strict=runs is not None) for name in study]
+    for one in opened:
+        _ = one.planned  # a damaged plan is refused, not drawn
     result = build_report([one.path for one in opened], out, figure=figure)
     for text in (result.score_table, result.correlation_table):
         if text:
@@ -71,7 +74,7 @@ def evaluate(
     from studies import store
 
     root = store.runs_root(runs)
-    directory = RunDir(store.find_run(run, root))
+    directory = RunDir(store.find_run(run, root, strict=runs is not None))
     try:
         measured = evaluate_run(
             directory,

@@ -46,14 +46,19 @@ def run(
 
     Ctrl-C stops cleanly; calling again continues. Failed runs wait for `wm retry`.
     """
+    from harness.errors import UserError
     from studies import dispatch, store
-    from studies.freeze import prepare
+    from studies.freeze import freeze
+    from studies.plan import read_plan
 
-    opened = prepare(study, overrides or [], store.runs_root(runs), adopt=adopt)
-    seen = dispatch.survey(store.select(opened.planned, only or [], run_ or []))
+    found = read_plan(study, store.runs_root(runs), overrides or [], strict=runs is not None)
+    seen = dispatch.survey(store.select(found.runs, only or [], run_ or []))
     todo = dispatch.to_do(seen)
+    if debug and not todo:
+        raise UserError("nothing is left to run; `wm retry` makes failed runs startable again")
     dispatch.check_rendering(todo)
-    dispatch.check_disk(opened.root, todo, workers)
+    dispatch.check_disk(found.home.root, todo, workers)
+    opened = freeze(found, adopt=adopt)  # what is refused above writes nothing
     datasets = opened.root / "datasets"
     if debug:
         _debug(todo, datasets)
@@ -63,11 +68,8 @@ def run(
 
 
 def _debug(todo: list[StoredRun], datasets: Path) -> None:
-    from harness.errors import UserError
     from studies import dispatch
 
-    if not todo:
-        raise UserError("nothing is left to run; `wm retry` makes failed runs startable again")
     say(f"in this process: {todo[0].id}" + (f" (of {len(todo)}; choose with --run)" if len(todo) > 1 else ""))
     ending = dispatch.run_in_foreground(todo[0], datasets)
     say(ending)
@@ -98,7 +100,8 @@ def _conclude(name: str, seen: list[Seen], report: Report | None) -> int:
 
 def retry(
     study: Annotated[
-        str | None, typer.Argument(metavar="[STUDY]", help="A study; without it, all of RUNS.")
+        str | None,
+        typer.Argument(metavar="[STUDY|DIR]", help="A study, or a run's directory; without it, all of RUNS."),
     ] = None,
     kind: Annotated[
         list[str] | None,
@@ -109,7 +112,9 @@ def retry(
     fresh: Annotated[
         bool,
         typer.Option(
-            "--fresh", help="Start anew; what is there moves to the study's history, also diverged runs."
+            "--fresh",
+            help="Start anew, also diverged runs, and finished runs that --run names; what is there moves to "
+            "the study's history (a run of `wm train`: to its side).",
         ),
     ] = False,
     take_over: Annotated[
@@ -121,21 +126,43 @@ def retry(
     """Makes failed runs startable again; `wm run` then continues them."""
     from studies import retrying, store
 
-    root = store.runs_root(runs)
-    opened = [store.open_study(study, root)] if study else store.studies(root)
-    everything = [planned for one in opened for planned in one.planned]
+    everything, alone = _to_retry(study, runs)
     chosen = store.select(everything, only or [], run_ or [])
+    by_name = alone or bool(run_)
+    freed = retrying.take_over(chosen, by_name=by_name) if take_over else []
     if take_over:
-        freed = retrying.take_over(chosen, by_name=bool(run_))
-        say(f"{len(freed)} run{'s' * (len(freed) != 1)} freed")
-    again = retrying.reset(chosen, kinds=kind or [], fresh=fresh, by_name=bool(run_))
+        say(f"{len(freed)} run{'s' * (len(freed) != 1)} freed{_commands(freed)}")
+    again = retrying.reset(chosen, kinds=kind or [], fresh=fresh, by_name=by_name, required=not freed)
     for one in again:
         say(f"pending  {one.id}")
-    names = sorted({one.path.parent.parent.name for one in again})
-    say(
-        f"{len(again)} run{'s' * (len(again) != 1)} to do again"
-        + "".join(f"; wm run {name}" for name in names)
-    )
+    if again:
+        say(f"{len(again)} run{'s' * (len(again) != 1)} to do again{_commands(again)}")
+
+
+def _to_retry(study: str | None, runs: Path | None) -> tuple[list[StoredRun], bool]:
+    """The runs among which `wm retry` chooses, and whether they are one that was named by its directory."""
+    from studies import alone, store
+
+    root = store.runs_root(runs)
+    if study is None:
+        return [planned for one in store.studies(root) for planned in one.planned], False
+    is_study = (root / study / "plan.jsonl").exists()
+    if not is_study and alone.is_run(Path(study)):
+        return [alone.run_at(Path(study))], True
+    return store.open_study(study, root, strict=runs is not None).planned, False
+
+
+def _commands(again: list[StoredRun]) -> str:
+    """What starts runs again: `; wm run mine`."""
+    from studies.alone import in_study
+
+    commands = [
+        f"wm run {one.path.parent.parent.name}"
+        if in_study(one.path)
+        else f"wm train CONFIG --output-dir {one.path}"
+        for one in again
+    ]
+    return "".join(f"; {text}" for text in sorted(set(commands)))
 
 
 def train(
@@ -145,29 +172,17 @@ def train(
     runs: Runs = None,
 ) -> None:
     """Trains one run, without a study; calling again continues it."""
-    from harness.config import run_hex
-    from harness.errors import UserError
-    from harness.rundir import RunDir
-    from studies import dispatch, store
+    from studies import alone, dispatch, store
     from studies.language import load_config
 
-    wanted = load_config(config, overrides or [])
-    path = output_dir.absolute()
-    if (path / "run.yaml").exists() and run_hex(RunDir(path).read_config()) != run_hex(wanted):
-        raise UserError(f"{path} holds a run of another configuration; `wm show {path}` shows it")
-    one = store.StoredRun(
-        path.name,
-        run_hex(wanted),
-        wanted.label,
-        wanted.task,
-        wanted.seed,
-        wanted.model_dump(mode="json"),
-        path,
-    )
+    one = alone.run_for(output_dir, load_config(config, overrides or []))
     dispatch.check_rendering([one])
+    alone.make(one)
     seen, report = dispatch.run_all([one], 1, store.runs_root(runs) / "datasets")
     condition = seen[0].condition
-    say(f"{condition}: {path}" + (f"\n{condition.note}" if condition.note else ""))
+    say(f"{condition}: {one.path}" + (f"\n{condition.note}" if condition.note else ""))
+    if condition.name == "failed":
+        say(f"  wm logs {one.path}     (then: wm retry {one.path}, and the same command again)")
     if report is not None and report.interrupted:
         raise typer.Exit(INTERRUPTED)
     raise typer.Exit(int(condition.name in {"failed", "lost"}))

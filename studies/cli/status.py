@@ -38,7 +38,7 @@ def status(
     """Shows how a study goes: a matrix of designs and tasks, runs that are not done, grouped failures."""
     from studies import dispatch, store
 
-    opened = store.open_study(study, store.runs_root(runs))
+    opened = store.open_study(study, store.runs_root(runs), strict=runs is not None)
     chosen = store.select(opened.planned, only or [], run_ or [])
     if json_:
         _print_json(opened, dispatch.survey(chosen))
@@ -148,7 +148,7 @@ def _rows(seen: list[Seen]) -> RenderableType:
         state = RunDir(one.run.path).read_state()
         score = f"{state.last_return:.1f}" if state and state.last_return is not None else ""
         name = Text(str(one.condition), style=_COLOURS.get(one.condition.name, "yellow"))
-        where = f"{state.iteration}/{state.iterations}" if state else ""
+        where = f"{state.iteration}/{state.iterations}" if state and state.iterations else ""
         table.add_row(one.run.id, name, state.phase if state else "", where, score, one.condition.note)
     if len(seen) > _MAX_ROWS:
         table.add_row(f"and {len(seen) - _MAX_ROWS} more", "", "", "", "", "")

@@ -33,7 +33,7 @@ def clean(
 
     from studies import retrying, store
 
-    opened = store.open_study(study, store.runs_root(runs))
+    opened = store.open_study(study, store.runs_root(runs), strict=runs is not None)
     found = retrying.rubbish(opened, checkpoints=checkpoints, frames=frames)
     if not found:
         say("nothing to delete")

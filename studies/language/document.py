@@ -120,7 +120,7 @@ def parse_yaml(text: str, source: str, problems: Problems) -> Node | None:
     except yaml.MarkedYAMLError as error:
         where = error.problem_mark or error.context_mark
         mark = Mark(source, where.line + 1, where.column + 1) if where else Mark(source, 1, 1)
-        problems.add(mark, "", f"not YAML: {error.problem or error.context}")
+        problems.add(mark, "", _syntax(error))
         return None
     except RecursionError:
         problems.add(Mark(source, 1, 1), "", "nested too deeply")
@@ -135,6 +135,18 @@ def parse_yaml(text: str, source: str, problems: Problems) -> Node | None:
         )
         return None
     return node
+
+
+def _syntax(error: yaml.MarkedYAMLError) -> str:
+    """What is wrong with the text, and for the commonest mistakes what to write."""
+    what = error.problem or error.context or ""
+    if "another document" in what:
+        return "a second YAML document begins here: one study a file"
+    alias = "alias" in f"{error.context} {what}"
+    hint = ' (a text that starts with a star is quoted: "*")' if alias else ""
+    if "\\t" in what:
+        hint = " (a tab: use spaces)"
+    return f"not YAML: {what}{hint}"
 
 
 class _Converter:

@@ -13,7 +13,7 @@ _HERE = Mark("command line")
 
 
 def read_overrides(overrides: Sequence[str], problems: Problems) -> Fields:
-    """The fields that ``field=value`` texts set; values are YAML. Of two for one field the later wins."""
+    """The fields that ``field=value`` texts set, each once; values are YAML."""
     fields: Fields = {}
     for text in overrides:
         name, equals, value = (part.strip() for part in text.partition("="))
@@ -22,7 +22,10 @@ def read_overrides(overrides: Sequence[str], problems: Problems) -> Fields:
         elif name == "design":
             problems.add(_HERE, name, "a design is not overridden: select runs with --only design=...")
         else:
-            fields.update(_read(name, value, problems))
+            given = _read(name, value, problems)
+            for twice in given.keys() & fields.keys():
+                problems.add(_HERE, twice, "given twice")
+            fields.update(given)
     return fields
 
 

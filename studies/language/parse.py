@@ -61,6 +61,19 @@ def parse_study(text: str, source: str, overrides: Sequence[str] = ()) -> Study:
     return study
 
 
+def name_in(path: Path) -> str | None:
+    """The name that a study file gives its study, whatever else is wrong with it; None if it gives none."""
+    try:
+        root = parse_yaml(read_text(path), str(path), Problems())
+    except StudyError:
+        return None
+    node = root.value.get("name") if root is not None and isinstance(root.value, dict) else None
+    try:
+        return check_study_name(node.value) if node is not None and isinstance(node.value, str) else None
+    except ValueError:
+        return None
+
+
 class _Reader:
     """Reads the top-level keys, one method each."""
 

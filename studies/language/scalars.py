@@ -42,11 +42,11 @@ def resolve(text: str) -> Scalar:
             raise ValueError(f"a number of {len(text)} digits")
         return int(text, 0)
     if _NOT_FINITE.fullmatch(text):
-        raise ValueError(f"{text}: numbers must be finite (quote it to mean the text)")
+        raise ValueError(f"{text} is not finite: write a number that is")
     if _FLOAT.fullmatch(text):
         value = float(text)
         if not math.isfinite(value):
-            raise ValueError(f"{text}: numbers must be finite (quote it to mean the text)")
+            raise ValueError(f"{text} is not finite: write a number that is")
         return value
     return text
 

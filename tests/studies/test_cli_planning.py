@@ -6,13 +6,16 @@ import json
 
 import pytest
 import typer
+import yaml
 from typer.testing import CliRunner
 
 from harness.errors import UserError
 from harness.tasks.catalogue import task_names
 from studies.cli import planning
+from studies.freeze import freeze
 from studies.language import StudyError
 from studies.language.names import CANONICAL
+from studies.plan import read_plan
 from studies.schema import schema_text
 
 TEXT = """\
@@ -99,7 +102,26 @@ def test_init_writes_a_study_that_plans_and_overwrites_nothing(wm, tmp_path):
     assert (tmp_path / "mine.yaml").read_text() == text
 
 
-@pytest.mark.parametrize("name", ["../x", "a/b", "", "datasets"])
+@pytest.mark.parametrize(
+    "name", ["null", "true", "1", "1e5", "010", "no", "2020-99-99", "1_0", "0o7", "mine"]
+)
+def test_init_quotes_a_name_that_is_no_text(wm, tmp_path, name):
+    wm("init", f"{name}.yaml")
+    assert [path.name for path in tmp_path.iterdir()] == [f"{name}.yaml"]
+    assert json.loads(wm("plan", f"{name}.yaml", "--json").stdout)["study"] == name
+    assert yaml.safe_load((tmp_path / f"{name}.yaml").read_text())["name"] == name
+
+
+def test_a_difference_is_json_too(wm, tmp_path):
+    (tmp_path / "s.yaml").write_text(TEXT)
+    freeze(read_plan("s.yaml", tmp_path / "runs"))
+    content = json.loads(wm("plan", "s.yaml", "train.batch=3", "--diff", "--json").stdout)["diff"]
+    assert content["changed"] == [{"field": "train.batch", "before": 50, "after": 3, "runs": 5}]
+    assert len(content["stale"]) == 5
+    assert content["unused"] == []
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", "datasets", ".yaml", "a/b.yaml"])
 def test_init_refuses_a_name_that_is_no_folder(wm, tmp_path, name):
     with pytest.raises(UserError):
         wm("init", name)

@@ -231,6 +231,12 @@ def test_a_wrong_override_is_a_problem_of_the_command_line(override, expected):
     assert expected in found[0]
 
 
+def test_an_override_is_given_once():
+    text = f"name: s\n{GRID}"
+    for second in ("train.batch=3", "train={batch: 4}"):
+        assert problems(text, "train.batch=3", second) == ["command line: train.batch: given twice"]
+
+
 def test_one_runs_file_reports_its_problems_likewise(tmp_path):
     path = tmp_path / "run.yaml"
     path.write_text("design: imags-latent-stochastic\ntask: toy/point-mass\ntrain: {epsiodes: 1}\n")

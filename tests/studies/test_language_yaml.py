@@ -72,6 +72,11 @@ def test_the_message_about_a_leading_zero_says_what_to_write():
     )
 
 
+@pytest.mark.parametrize("text", [".nan", "-.inf", "1e999"])
+def test_a_number_that_is_not_finite_is_not_advised_to_be_quoted(text):
+    assert problem(f"a: {text}") == f"f.yaml:1:4: a: {text} is not finite: write a number that is"
+
+
 def test_quotes_make_a_text_of_anything():
     assert parse("a: '010'\nb: \"1e-4\"\nc: 'true'") == {"a": "010", "b": "1e-4", "c": "true"}
 
@@ -108,7 +113,11 @@ def test_merge_keys_yield_to_what_is_written():
         ("", "empty"),
         ("a: [", "not YAML"),
         ("a: b: c", "not YAML"),
-        ("a: 1\n---\nb: 2", "another document"),
+        ("a: 1\n---\nb: 2", "a second YAML document begins here: one study a file"),
+        ("a: *", 'a text that starts with a star is quoted: "*"'),
+        ("a: [*, b]", 'a text that starts with a star is quoted: "*"'),
+        ("a: *b", 'a text that starts with a star is quoted: "*"'),
+        ("a:\n  b:\n\t- c", "a tab: use spaces"),
         ("a: !!python/object:os.system x", "means nothing here"),
         ("a: !!int x", "is not int"),
         ("? [a]\n: 3", "a key must be a name"),
@@ -123,7 +132,7 @@ def test_merge_keys_yield_to_what_is_written():
 )
 def test_a_wrong_text_is_one_problem_with_its_place(text, what):
     assert what in problem(text)
-    assert problem(text).startswith("f.yaml:1:") or "document" in what
+    assert problem(text).startswith("f.yaml:1:") or "document" in what or "tab" in what
 
 
 def test_an_alias_bomb_is_counted_not_built():

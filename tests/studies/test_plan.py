@@ -14,8 +14,8 @@ from harness.config import RunConfig, run_hex
 from harness.errors import UserError
 from harness.rundir import RunDir, RunState
 from studies import cost
-from studies.difference import compare
-from studies.freeze import dispatched_from, prepare
+from studies.difference import Change, compare
+from studies.freeze import dispatched_from, freeze
 from studies.language import StudyError
 from studies.packages import code_root
 from studies.plan import read_plan
@@ -45,6 +45,11 @@ def file(tmp_path):
     path = tmp_path / "small.yaml"
     path.write_text(TEXT)
     return path
+
+
+def prepare(study, overrides, root, *, adopt=False):
+    """Plans and freezes."""
+    return freeze(read_plan(study, root, overrides), adopt=adopt)
 
 
 def finish(run, state="done"):
@@ -165,6 +170,18 @@ def test_a_frozen_plan_takes_no_overrides(file, root):
         read_plan("small", root, ["train.batch=3"])
 
 
+def test_a_damaged_plan_is_written_again_and_kept(file, root):
+    home = prepare(str(file), [], root)
+    (home.history / "2x-point-mass-0-0123456789ab.20240101-000000").mkdir()  # an archived run is no version
+    whole = home.plan_file.read_bytes()
+    home.plan_file.write_bytes(whole[:-9] + b"\xff")
+    with pytest.raises(UserError, match=r"plan.jsonl is damaged .*`wm run FILE` writes it again"):
+        read_plan("small", root)
+    prepare(str(file), [], root)
+    assert home.plan_file.read_bytes() == whole
+    assert (home.history / "0001-plan.jsonl").read_bytes() == whole[:-9] + b"\xff"
+
+
 def test_another_file_of_the_same_name_is_refused_unless_adopted(file, root, tmp_path):
     prepare(str(file), [], root)
     other = tmp_path / "other" / "small.yaml"
@@ -211,7 +228,7 @@ def test_a_difference_says_what_is_new_done_stale_orphaned_and_renamed(file, roo
     assert found.orphaned == [random1.id]
     assert found.renamed == [(run.id, run.id.replace("planet", "rssm")) for run in (planet0, planet1)]
     assert found.stale == []
-    assert found.unused == {"storage.training_frames: states -> none": 5}
+    assert found.unused == [Change("storage.training_frames", "states", "none", 5)]
 
 
 def test_a_changed_key_makes_runs_stale_and_is_named(file, root):
@@ -221,7 +238,8 @@ def test_a_changed_key_makes_runs_stale_and_is_named(file, root):
     plan = read_plan(str(file), root, ["train.episodes=9"])
     found = compare(plan, plan.states())
     assert [old for old, _ in found.stale] == [run.id for run in home.planned[:4]]
-    assert found.changed == {"train.episodes: 8 -> 9": 4}
+    assert found.changed == [Change("train.episodes", 8, 9, 4)]
+    assert str(found.changed[0]) == "train.episodes: 8 -> 9"
     assert len(found.done) == 2  # random agents do not train
     home.plan_file.unlink()  # the directories alone say the same
     again = compare(plan, plan.states())

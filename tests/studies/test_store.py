@@ -61,13 +61,61 @@ def test_a_study_is_found_by_name_and_by_file(study, tmp_path):
 
 def test_a_plan_without_runs_and_a_broken_one(tmp_path):
     empty = store.StudyDir(tmp_path / "empty")
-    with pytest.raises(UserError, match="no plan yet"):
+    with pytest.raises(UserError, match="no plan yet; `wm run FILE` makes it"):
         _ = empty.planned
     broken = plan(tmp_path, "broken")
-    with broken.plan_file.open("a") as file:
-        file.write('{"id": 1}\n')
-    with pytest.raises(UserError, match=r"plan.jsonl:2"):
-        _ = broken.planned
+    whole = broken.plan_file.read_bytes()
+    for content, why in [
+        (b"", "it is empty"),
+        (whole[:-1], "its last line is not whole"),
+        (whole + whole[:50], "its last line is not whole"),
+        (whole + b'{"id": 1}\n', "line 2 is no planned run"),
+        (whole + b"null\n", "line 2 is no planned run"),
+        (whole + b"\n", "line 2 is no planned run"),
+        (b"\xff\n" + whole, "line 1 is no planned run"),
+        (b"[" * 100_000 + b"\n", "line 1 is no planned run"),
+        (whole.replace(b'"seed": 0', b'"seed": "0"'), "line 1 is no planned run"),
+        (whole.replace(b'"design"', b'"reused_from": 3, "design"', 1), "line 1 is no planned run"),
+    ]:
+        broken.plan_file.write_bytes(content)
+        with pytest.raises(
+            UserError, match=rf"plan.jsonl is damaged \({why}\); `wm run FILE` writes it again"
+        ):
+            _ = store.StudyDir(broken.path).planned
+
+
+def test_a_study_file_means_the_study_that_it_names(study, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "another.yaml"
+    file.write_text("name: mine\nnonsense: 1\n")
+    assert store.open_study("another.yaml", tmp_path).path == study.path
+    for text in ("name: other\n", "name: [\n", "name: ../mine\n", ""):
+        file.write_text(text)
+        with pytest.raises(UserError, match=r"^another.yaml has not been run yet: wm run another.yaml$"):
+            store.open_study("another.yaml", tmp_path)
+
+
+def test_an_explicit_root_wins_over_a_folder_here(study, tmp_path, monkeypatch):
+    run = record(study.planned[0], "done").path
+    monkeypatch.chdir(study.root)
+    elsewhere = tmp_path / "elsewhere"
+    assert store.open_study("mine", elsewhere).path == study.path
+    with pytest.raises(UserError, match="no study mine under"):
+        store.open_study("mine", elsewhere, strict=True)
+    assert store.open_study("./mine", elsewhere, strict=True).path == study.path
+    monkeypatch.chdir(run.parent)
+    assert store.find_run(run.name, elsewhere) == run
+    with pytest.raises(UserError, match="no run under"):
+        store.find_run(run.name, elsewhere, strict=True)
+
+
+def test_a_run_that_has_not_begun_is_told_from_one_that_does_not_exist(study, tmp_path):
+    run = study.planned[0]
+    plan(tmp_path, "broken").plan_file.write_text("")
+    with pytest.raises(UserError, match=f"{run.id} has not begun yet: wm run mine --run {run.hex}"):
+        store.find_run(run.hex[:8], tmp_path)
+    with pytest.raises(UserError, match="quick could mean 3 planned runs; none has begun yet"):
+        store.find_run("quick", tmp_path)
 
 
 def test_a_renamed_design_keeps_its_runs(study):
@@ -112,12 +160,26 @@ def test_selection(study):
         ("design", "field=value"),
         ("desing=quick", "did you mean design"),
         ("train.x=1", "no such"),
-        ("seed=9", "none"),
+        ("seed=9", "seed=9: selects none of the 6 runs; seed is 0, 1, 2 there"),
+        ("storage.tensorboard=yes", "storage.tensorboard is false there"),
     ],
 )
 def test_a_wrong_selection(study, only, message):
     with pytest.raises(UserError, match=message):
         store.select(study.planned, [only], [])
+
+
+@pytest.mark.parametrize("prefix", ["", " ", "mine/"])
+def test_an_empty_prefix_does_not_select_everything(study, prefix):
+    with pytest.raises(UserError, match="write the start of a run's id or hex"):
+        store.select(study.planned, [], [prefix])
+
+
+def test_a_selection_that_is_empty_together_says_what_is_left(study):
+    with pytest.raises(UserError, match="none of the 1 runs left by the others; seed is 0 there"):
+        store.select(study.planned, ["seed=1"], [study.planned[0].hex])
+    with pytest.raises(UserError, match="--run fff: selects none of the 6 runs"):
+        store.select(study.planned, [], ["fff"])
 
 
 def test_a_run_is_found_by_the_start_of_its_hex_or_id(study, tmp_path):
@@ -142,7 +204,7 @@ def test_retry_makes_failed_runs_pending_and_keeps_the_rest(study):
     assert names == ["pending", "failed", "done", "pending", "pending", "pending"]
     assert (runs[0].path / "checkpoint").exists()
     assert json.loads((runs[0].path / "state.previous.json").read_text())["error"]["kind"] == "disk"
-    with pytest.raises(UserError, match="nothing to retry"):
+    with pytest.raises(UserError, match="no selected run has failed as disk; `--fresh --run PREFIX` starts"):
         retrying.reset(runs, kinds=["disk"])
     with pytest.raises(UserError, match="did you mean disk"):
         retrying.reset(runs, kinds=["disc"])
@@ -179,6 +241,27 @@ def test_take_over_never_takes_from_the_living(study):
     claim.acquire(run.path)
     with pytest.raises(UserError, match="alive"):
         retrying.take_over([run], by_name=True)
+
+
+def test_a_claim_that_nobody_can_read_is_freed(study):
+    run = study.planned[0]
+    RunDir.create(run.path, fakes.config())
+    (run.path / "claim.1").write_text("garbage")
+    condition = dispatch.survey([run])[0].condition
+    assert condition.name == "running"
+    assert f"wm retry --take-over --run {run.hex}" in condition.note
+    assert retrying.take_over([run], by_name=True) == [run]
+    assert dispatch.survey([run])[0].condition.name == "pending"
+    assert retrying.take_over([run], by_name=True) == []
+
+
+def test_clean_refuses_a_damaged_plan(study, tmp_path):
+    record(study.planned[0], "done")
+    other = plan(tmp_path, "other")
+    for damaged in (other, study):  # also of a study that may read runs of this one in place
+        damaged.plan_file.write_bytes(damaged.plan_file.read_bytes()[:-9])
+        with pytest.raises(UserError, match=f"{damaged.name}/plan.jsonl is damaged"):
+            retrying.rubbish(store.StudyDir(study.path), checkpoints=False, frames=False)
 
 
 def test_clean_lists_what_no_plan_needs_and_deletes_nothing_else(study, tmp_path):
