@@ -90,7 +90,7 @@ def _planned(path: Path, plan: Path) -> list[PlannedRun]:
             )
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{plan}: line {len(runs) + 1} is not a planned run ({error!r}); plan again"
+            f"{plan}: line {len(runs) + 1} is damaged ({error!r}); `wm run FILE` writes it again"
         ) from error
     return runs
 

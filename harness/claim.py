@@ -65,7 +65,7 @@ class OwnedElsewhere(UserError):
     def __init__(self, run_dir: Path, owner: str) -> None:
         super().__init__(
             f"{run_dir.name} is owned by {owner}. If that process is gone for certain, "
-            f"free the run with: wm retry --take-over --run {run_dir.name.rpartition('-')[2]}"
+            f"free the run with: wm retry --take-over {run_dir}"
         )
         self.owner = owner
 
