@@ -81,19 +81,21 @@ def _attempt(run: RunDir, monitor: Monitor, owns: Callable[[], bool], datasets: 
         torch.set_num_threads(config.runtime.threads)
     from harness.build import make_device
     from harness.final import run_model, run_random, settle
+    from harness.session import Session
     from harness.summary import summarised_ending
     from harness.tasks import find_task
 
     device = make_device(config.runtime.device)
     record_start(run, config, monitor.state.attempt, str(device), rendering, torch.get_num_threads())
     task = find_task(config.task, config.env)
+    session = Session(run, config, task, device, monitor, owns, datasets)
     if config.agent == "oracle":
         raise UserError("agent: oracle does not exist yet; use model or random")
     ending = summarised_ending(run)
     if ending is None:
         attempt = run_random if config.agent == "random" else run_model
-        ending = attempt(run, config, task, device, monitor, owns, datasets)
-    settle(run, config, ending, owns)
+        ending = attempt(session)
+    settle(session, ending)
     return ending
 
 

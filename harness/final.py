@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
-
-import torch
 
 from harness.agent import NoModel
 from harness.build import make_streams
@@ -20,47 +16,38 @@ from harness.episodes import Episode, to_arrays
 from harness.loop import Diverged, Loop
 from harness.measure import Measurement, Measurer
 from harness.metrics import MetricsLog
-from harness.monitor import Monitor
 from harness.provenance import peak_memory_mb
 from harness.replay import finish
 from harness.rundir import Ending, RunDir
+from harness.session import Session
 from harness.summary import write_summary
-from harness.tasks.spec import Task
 from harness.tensorboard import rebuild
 
 
-def run_model(
-    run: RunDir,
-    config: RunConfig,
-    task: Task,
-    device: torch.device,
-    monitor: Monitor,
-    owns: Callable[[], bool],
-    datasets: Path,
-) -> Ending:
+def run_model(session: Session) -> Ending:
     """Trains and measures a run with a model, up to its summary; `done` or `diverged`.
 
     Raises:
         Stopped: asked to stop; the position is in a checkpoint.
         LostOwnership: another process owns the run.
     """
-    envs = Environments(task)
-    store = CheckpointStore(run.checkpoint, owns)
-    measurer = Measurer(config, task, envs, make_streams(config), datasets, device, monitor.tick)
-    loop = Loop(run, config, task, device, monitor, store, measurer, envs)
+    run, config, monitor = session.run, session.config, session.monitor
+    envs = Environments(session.task)
+    measurer = _measurer(session, envs)
+    loop = Loop(session, CheckpointStore(run.checkpoint, session.owns), measurer, envs)
     ending: Ending = "done"
     try:
         loop.train()
         loop.save()
         monitor.tick(phase="final")
         measurement = measurer.final(loop.agent)
-        _check_owned(owns)
+        _check_owned(session)
         loop.write_measurement(measurement)
         loop.metrics.write("cost", loop.counters() | _cost(loop, measurement))
         _keep(run, config, measurement)
         monitor.state.last_return = measurement.mean_return
     except Diverged:
-        _check_owned(owns)
+        _check_owned(session)
         ending = "diverged"
     finally:
         envs.close()
@@ -70,55 +57,54 @@ def run_model(
     return ending
 
 
-def run_random(
-    run: RunDir,
-    config: RunConfig,
-    task: Task,
-    device: torch.device,
-    monitor: Monitor,
-    owns: Callable[[], bool],
-    datasets: Path,
-) -> Ending:
+def run_random(session: Session) -> Ending:
     """The random agent: the final phase's episodes with uniformly random actions.
 
     Raises:
         Stopped: asked to stop; nothing was written, the next attempt plays the same episodes again.
         LostOwnership: another process owns the run.
     """
-    envs = Environments(task)
-    measurer = Measurer(config, task, envs, make_streams(config), datasets, device, monitor.tick)
+    run = session.run
+    envs = Environments(session.task)
     try:
-        measurement = measurer.final(NoModel(task.spec.action_dim))
+        measurement = _measurer(session, envs).final(NoModel(session.task.spec.action_dim))
     finally:
         envs.close()
-    _check_owned(owns)
+    _check_owned(session)
     metrics = MetricsLog(run.metrics, 0)
     counters = {"iteration": 0, "env_steps": 0, "grad_steps": 0, "wall_seconds": 0.0}
     for kind, record in measurement.records:
         metrics.write(kind, counters | record)
     metrics.close()
-    _keep(run, config, measurement)
+    _keep(run, session.config, measurement)
     write_summary(run, "done")
-    monitor.write(last_return=measurement.mean_return, progress=1.0)
+    session.monitor.write(last_return=measurement.mean_return, progress=1.0)
     return "done"
 
 
-def settle(run: RunDir, config: RunConfig, ending: str, owns: Callable[[], bool]) -> None:
+def settle(session: Session, ending: Ending) -> None:
     """Applies retention to a run whose summary is written; called again after a kill, it goes on.
 
     Raises:
         LostOwnership: another process owns the run.
     """
-    _check_owned(owns)
+    _check_owned(session)
+    run, config = session.run, session.config
     finish(run.replay, config.storage.training_frames)
-    store = CheckpointStore(run.checkpoint, owns)
+    store = CheckpointStore(run.checkpoint, session.owns)
     store.keep("none" if ending == "diverged" else config.storage.checkpoint)
     if config.storage.tensorboard:
         rebuild(run)
 
 
-def _check_owned(owns: Callable[[], bool]) -> None:
-    if not owns():
+def _measurer(session: Session, envs: Environments) -> Measurer:
+    streams = make_streams(session.config)
+    tick = session.monitor.tick
+    return Measurer(session.config, session.task, envs, streams, session.datasets, session.device, tick)
+
+
+def _check_owned(session: Session) -> None:
+    if not session.owns():
         raise LostOwnership
 
 

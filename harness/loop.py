@@ -22,15 +22,13 @@ import torch
 
 from harness.build import build_agent, build_model, make_streams
 from harness.checkpoint import CheckpointStore
-from harness.config import RunConfig
 from harness.environments import Environments
 from harness.measure import Measurement, Measurer
 from harness.metrics import MetricsLog
-from harness.monitor import Monitor, Stopped
+from harness.monitor import Stopped
 from harness.replay import EMPTY, Replay
 from harness.rollout import play
-from harness.rundir import RunDir
-from harness.tasks.spec import Task
+from harness.session import Session
 from harness.tensorboard import open_board
 from harness.trainer import Sums, Trainer
 from planners.exploration import Exploration, GaussianNoise, UniformRandom
@@ -56,30 +54,20 @@ class Loop:
     """The training loop of one run with a model.
 
     Args:
-        run: its directory.
-        config: its configuration.
-        task: what it plays.
-        device: where the model lives.
-        monitor: progress, heartbeat, and the question whether to stop.
+        session: what the attempt works with.
         store: checkpoints; the newest one is continued.
+        measurer: evaluates the agent.
+        envs: to collect in.
     """
 
     def __init__(
-        self,
-        run: RunDir,
-        config: RunConfig,
-        task: Task,
-        device: torch.device,
-        monitor: Monitor,
-        store: CheckpointStore,
-        measurer: Measurer,
-        envs: Environments,
+        self, session: Session, store: CheckpointStore, measurer: Measurer, envs: Environments
     ) -> None:
-        self.run = run
+        run, config, task, device = session.run, session.config, session.task, session.device
         self.config = config
         self.task = task
         self.device = device
-        self.monitor = monitor
+        self.monitor = session.monitor
         self.store = store
         self.measurer = measurer
         self.envs = envs
