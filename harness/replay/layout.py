@@ -121,15 +121,20 @@ def open_layout(directory: Path, spec: TaskSpec | None) -> Layout:
     return Layout(directory, written)
 
 
-def read_table(layout: Layout) -> npt.NDArray[np.void]:
+def read_table(layout: Layout, most: int | None = None) -> npt.NDArray[np.void]:
     """The whole records of `episodes.bin`; a last one that is half written is left out.
+
+    Args:
+        layout: of the replay.
+        most: records to read; what a power cut may have left behind them is not looked at.
 
     Raises:
         RunError: kind ``corrupt``: the records contradict one another.
     """
     path = layout.directory / EPISODES
     content = path.read_bytes() if path.exists() else b""
-    whole = len(content) // EPISODE.itemsize * EPISODE.itemsize
+    records = len(content) // EPISODE.itemsize
+    whole = (records if most is None else min(records, most)) * EPISODE.itemsize
     table = np.frombuffer(content[:whole], EPISODE).copy()
     ends = np.cumsum(table["columns"])
     if np.any(table["columns"] < 2) or np.any(table["start"] != ends - table["columns"]):

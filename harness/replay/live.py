@@ -73,7 +73,7 @@ class Replay:
             RunError: kind ``corrupt``: bytes that the position (or else the table) counts on are missing.
         """
         layout = open_layout(directory, spec)
-        replay = cls(layout, read_table(layout))
+        replay = cls(layout, read_table(layout, None if position is None else position["episodes"]))
         if position is None:
             check_sizes(layout, replay._table)
         else:

@@ -157,6 +157,17 @@ def test_a_resumed_replay_equals_one_that_was_never_cut(tmp_path_factory, length
         assert (other / path.name).read_bytes() == path.read_bytes()
 
 
+def test_zeros_behind_the_checkpoint_are_cut_off(tmp_path):
+    """A power cut may leave whole records of zeros where a file had grown but its data was not written."""
+    replay = filled(tmp_path, [4, 5])
+    position = replay.position()
+    table = tmp_path / "episodes.bin"
+    whole = table.read_bytes()
+    table.write_bytes(whole + bytes(3 * len(whole)))
+    assert Replay.open(tmp_path, SPEC, position).position() == position
+    assert table.read_bytes() == whole
+
+
 def test_half_a_record_at_the_end_is_no_episode(tmp_path):
     replay = filled(tmp_path, [4, 5])
     table = tmp_path / "episodes.bin"
