@@ -87,7 +87,9 @@ def _attempt(run: RunDir, monitor: Monitor, owns: Callable[[], bool], datasets: 
 
     device = make_device(config.runtime.device)
     record_start(run, config, monitor.state.attempt, str(device), rendering, torch.get_num_threads())
-    log.info("on %s, %d threads, rendering with %s", device, torch.get_num_threads(), rendering or "nothing")
+    log.info(
+        "on %s, %d threads, rendering with %s", device, torch.get_num_threads(), rendering or "no OpenGL"
+    )
     task = find_task(config.task, config.env)
     session = Session(run, config, task, device, monitor, owns, datasets)
     if config.agent == "oracle":
