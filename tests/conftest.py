@@ -1,7 +1,7 @@
 """For all tests: no deadline per example (machines are busy), and the same examples every time in CI.
 
-Examples are drawn anew on a developer's machine, where a counterexample is wanted, and not in CI, where a failure must be
-that of the change.
+Examples are drawn anew on a developer's machine, where a counterexample is wanted, and not in CI, where a failure
+must be that of the change.
 """
 
 import os
