@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from harness.errors import UserError
-from harness.rundir import read_jsonl
+from harness.rundir import PLAN, planned_runs
 
 DEFAULT_FINAL_WINDOW = 0.1
 """Part of a run's planned iterations, counted from the end, over which windowed scores are taken."""
@@ -60,9 +60,9 @@ def read_study(path: Path) -> Study:
     """
     path = path.absolute()
     if not path.is_dir():
-        raise UserError(f"{path}: no such study; `wm run` or `wm plan` makes it")
-    plan = path / "plan.jsonl"
-    runs = tuple(_planned(path, plan)) if plan.exists() else tuple(_found(path))
+        raise UserError(f"{path}: no such study; `wm run FILE` makes it")
+    plan = path / PLAN
+    runs = tuple(_planned(path)) if plan.exists() else tuple(_found(path))
     if not runs:
         raise UserError(f"{path}: the study has no runs: neither plan.jsonl nor runs/ names one")
     content = _content(path)
@@ -70,37 +70,20 @@ def read_study(path: Path) -> Study:
     return Study(path, runs, _digests(path), _final_window(content), notes, frozenset(_defined(content)))
 
 
-def _planned(path: Path, plan: Path) -> list[PlannedRun]:
-    runs = []
-    try:
-        for line in read_jsonl(plan):
-            source = line.get("reused_from")
-            home = path.parent / source if source else path
-            runs.append(
-                PlannedRun(
-                    id=line["id"],
-                    study=path.name,
-                    design=line["design"] or line["config"].get("agent", "model"),
-                    task=line["task"],
-                    seed=line["seed"],
-                    config=line["config"],
-                    path=_locate(home / "runs", line["id"]),
-                    reused_from=source,
-                )
-            )
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{plan}: line {len(runs) + 1} is damaged ({error!r}); `wm run FILE` writes it again"
-        ) from error
-    return runs
-
-
-def _locate(runs: Path, run: str) -> Path:
-    """The run's directory: by its id, else by the hex alone (a renamed design keeps its runs)."""
-    exact = runs / run
-    if exact.is_dir():
-        return exact
-    return next(iter(sorted(runs.glob(f"*-{run.rpartition('-')[2]}"))), exact)
+def _planned(path: Path) -> list[PlannedRun]:
+    return [
+        PlannedRun(
+            id=line["id"],
+            study=path.name,
+            design=line["design"] or line["config"].get("agent", "model"),
+            task=line["task"],
+            seed=line["seed"],
+            config=line["config"],
+            path=directory,
+            reused_from=line.get("reused_from"),
+        )
+        for line, directory in planned_runs(path)
+    ]
 
 
 def _found(path: Path) -> list[PlannedRun]:

@@ -1,4 +1,6 @@
-"""The directory of one run: where everything is, and how it is read. Torch-free; `analysis` reads through it.
+"""The directory of one run, and the plan of a study that names its runs: where everything is, and how it is read.
+
+Torch-free; `analysis` reads through it.
 
 One process writes a run (`harness.claim`); readers never lock. A file that is replaced is replaced atomically.
 """
@@ -7,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -16,8 +19,12 @@ from typing import Any, Literal
 import yaml
 
 from harness.config import RunConfig, component_versions, run_id
+from harness.errors import UserError
 
 SCHEMA_VERSION = 1
+PLAN = "plan.jsonl"
+_HEX = re.compile(r"[0-9a-f]{12}")
+_PLANNED = {"id": str, "hex": str, "design": str, "task": str, "seed": int, "config": dict}
 Ending = Literal["running", "done", "failed", "diverged", "preempted"]
 DURATIONS = ("wall_seconds", "seconds", "train_seconds", "plan_seconds", "collect_seconds", "peak_memory_mb")
 """Fields of metrics.jsonl that measure the machine, not the run: the only ones that may differ between two runs."""
@@ -113,6 +120,63 @@ class RunDir:
     def read_attempts(self) -> list[dict[str, Any]]:
         """The records of attempts.jsonl: a `start` and an `end` line per attempt."""
         return list(read_jsonl(self.attempts))
+
+
+def planned_runs(study: Path) -> Iterator[tuple[dict[str, Any], Path]]:
+    """The lines of RUNS/<study>/plan.jsonl, in their order, each with its run's directory.
+
+    A line holds id, hex, design, task, seed, config and, if the run is read in place from another study,
+    `reused_from`. The directory may not exist yet; one whose design was renamed is found by its hex.
+
+    Raises:
+        UserError: there is no plan, or it is damaged: a part of it would pass the other runs off as unplanned.
+    """
+    directories: dict[Path, dict[str, Path]] = {}
+    for line in _plan_lines(study / PLAN):
+        source = line.get("reused_from")
+        home = study.parent / source if source else study
+        if home not in directories:
+            directories[home] = run_directories(home)
+        yield line, directories[home].get(line["hex"], home / "runs" / line["id"])
+
+
+def run_directories(study: Path) -> dict[str, Path]:
+    """The run directories of a study that exist, by hex."""
+    runs = study / "runs"
+    try:
+        names = sorted(os.listdir(runs))  # noqa: PTH208 - thousands of names, no paths needed
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    return {name[-12:]: runs / name for name in names if _HEX.fullmatch(name[-12:])}
+
+
+def _plan_lines(plan: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a plan, each with all that a planned run needs."""
+    try:
+        content = plan.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(f"{plan.parent}: there is no plan yet; `wm run FILE` makes it") from None
+    except OSError as error:
+        raise UserError(f"{plan} cannot be read: {error.strerror or error}") from error
+    if not content:
+        raise _damaged(plan, "it is empty")
+    *lines, rest = content.split(b"\n")
+    if rest:
+        raise _damaged(plan, "its last line is not whole")
+    for number, line in enumerate(lines, 1):
+        try:
+            run = json.loads(line)
+            whole = all(isinstance(run[name], kind) for name, kind in _PLANNED.items())
+            whole = whole and isinstance(run.get("reused_from") or "", str)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            whole = False
+        if not whole:
+            raise _damaged(plan, f"line {number} is no planned run")
+        yield run
+
+
+def _damaged(plan: Path, why: str) -> UserError:
+    return UserError(f"{plan} is damaged ({why}); `wm run FILE` writes it again")
 
 
 def read_jsonl(path: Path, kinds: set[str] | None = None) -> Iterator[dict[str, Any]]:

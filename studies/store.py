@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,9 +13,8 @@ from typing import Any
 
 from harness.errors import UserError
 from harness.registry import suggest
+from harness.rundir import PLAN, planned_runs, run_directories
 
-_HEX = re.compile(r"[0-9a-f]{12}")
-_PLANNED = {"id": str, "hex": str, "design": str, "task": str, "seed": int, "config": dict}
 _MANY = 12  # values that a message lists
 
 
@@ -48,7 +45,7 @@ class StudyDir:
         self.path = path.absolute()
         self.name = path.name
         self.study_file = self.path / "study.yaml"
-        self.plan_file = self.path / "plan.jsonl"
+        self.plan_file = self.path / PLAN
         self.runs = self.path / "runs"
         self.history = self.path / "history"
         self.report = self.path / "report"
@@ -65,53 +62,24 @@ class StudyDir:
         Raises:
             UserError: there is no plan, or it is damaged: a part of it would pass the other runs off as unplanned.
         """
-        homes: dict[str | None, dict[str, Path]] = {}
-        runs: list[StoredRun] = []
-        for line in self._plan_lines():
-            source = line.get("reused_from")
-            if source not in homes:
-                homes[source] = StudyDir(self.root / source).on_disk if source else self.on_disk
-            home = self.root / source / "runs" if source else self.runs
-            path = homes[source].get(line["hex"], home / line["id"])
-            names = (line["id"], line["hex"], line["design"], line["task"], line["seed"])
-            runs.append(StoredRun(*names, line["config"], path, source))
-        return runs
-
-    def _plan_lines(self) -> Iterator[dict[str, Any]]:
-        """The lines of plan.jsonl, each with all that a planned run needs."""
-        try:
-            content = self.plan_file.read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            raise UserError(f"{self.path}: there is no plan yet; `wm run FILE` makes it") from None
-        except OSError as error:
-            raise UserError(f"{self.plan_file} cannot be read: {error.strerror or error}") from error
-        if not content:
-            raise self._damaged("it is empty")
-        *lines, rest = content.split(b"\n")
-        if rest:
-            raise self._damaged("its last line is not whole")
-        for number, line in enumerate(lines, 1):
-            try:
-                run = json.loads(line)
-                whole = all(isinstance(run[name], kind) for name, kind in _PLANNED.items())
-                whole = whole and isinstance(run.get("reused_from", ""), str)
-            except (ValueError, KeyError, TypeError, RecursionError):
-                whole = False
-            if not whole:
-                raise self._damaged(f"line {number} is no planned run")
-            yield run
-
-    def _damaged(self, why: str) -> UserError:
-        return UserError(f"{self.plan_file} is damaged ({why}); `wm run FILE` writes it again")
+        return [
+            StoredRun(
+                line["id"],
+                line["hex"],
+                line["design"],
+                line["task"],
+                line["seed"],
+                line["config"],
+                path,
+                line.get("reused_from"),
+            )
+            for line, path in planned_runs(self.path)
+        ]
 
     @property
     def on_disk(self) -> dict[str, Path]:
         """The run directories that exist, by hex: a run whose design was renamed is found all the same."""
-        try:
-            names = sorted(os.listdir(self.runs))  # noqa: PTH208 - thousands of names, no paths needed
-        except (FileNotFoundError, NotADirectoryError):
-            return {}
-        return {name[-12:]: self.runs / name for name in names if _HEX.fullmatch(name[-12:])}
+        return run_directories(self.path)
 
 
 def runs_root(option: Path | None) -> Path:

@@ -214,5 +214,5 @@ def test_what_cannot_be_read_is_an_error_with_its_place(tmp_path):
     with pytest.raises(UserError, match="has no runs"):
         load([tmp_path / "empty"])
     (tmp_path / "empty" / "plan.jsonl").write_text('{"id": "x"}\n')
-    with pytest.raises(UserError, match=r"plan\.jsonl: line 1"):
+    with pytest.raises(UserError, match=r"plan\.jsonl is damaged \(line 1 is no planned run\)"):
         load([tmp_path / "empty"])
