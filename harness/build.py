@@ -10,10 +10,10 @@ import torch
 from harness.agent import ModelAgent
 from harness.config import RunConfig
 from harness.errors import RunError, UserError
-from harness.registry import load, model_path, planner_path
+from harness.registry import load, model_entry, planner_path
 from harness.streams import Streams
 from harness.tasks.spec import TaskSpec
-from models.types import AnyWorldModel, LossWeights, ModelSpec
+from models.types import AnyWorldModel, LossWeights, ModelDesign, ModelSpec
 from planners import objectives
 from planners.objectives import Objective
 from planners.types import Planner
@@ -21,9 +21,10 @@ from planners.types import Planner
 
 def make_streams(config: RunConfig) -> Streams:
     """The run's random streams; the design is its axes, so that two names of one design draw alike."""
-    design = (
-        f"{config.predict}-{config.space}-{config.dynamics}-{config.reward_from}-{config.reward_gradient}"
-    )
+    axes = (config.predict, config.space, config.dynamics, config.reward_from, config.reward_gradient)
+    design = "-".join(str(value) for value in axes)
+    if config.model.variant != "standard":
+        design += f"-{config.model.variant}"
     return Streams(config.seed, config.task, design)
 
 
@@ -42,6 +43,7 @@ def make_device(name: str) -> torch.device:
 
 def model_spec(config: RunConfig, task: TaskSpec) -> ModelSpec:
     """What the model of a configuration is asked to do on a task."""
+    windowed = config.space == "pixel" or config.model.variant == "window"
     return ModelSpec(
         action_dim=task.action_dim,
         discrete=task.discrete,
@@ -49,8 +51,29 @@ def model_spec(config: RunConfig, task: TaskSpec) -> ModelSpec:
         predict_images=config.predict == "images",
         predict_continues=task.terminates,
         stochastic=config.dynamics == "stochastic",
-        context=config.model.context if config.space == "pixel" else 1,
+        context=config.model.context if windowed else 1,
         decodes_to_plan=config.reward_from == "image",
+    )
+
+
+def model_design(config: RunConfig, streams: Streams) -> ModelDesign:
+    """How the model of a configuration is built."""
+    model = config.model
+    return ModelDesign(
+        size=config.size or "paper",
+        widths=dict(model.widths),
+        weights=LossWeights(**{field.name: getattr(model, field.name) for field in fields(LossWeights)}),
+        variant=model.variant,
+        reward_from=config.reward_from or "state",
+        reward_gradient=config.reward_gradient or "shared",
+        image_fraction=1.0 if config.image_fraction is None else config.image_fraction,
+        forecast=config.train.forecast,
+        scheduled_sampling=model.scheduled_sampling,
+        blind_inputs=config.legacy.blind_inputs,
+        leaking_reward=config.legacy.leaking_reward,
+        seed=streams.key("model_init"),
+        region_seed=streams.key("image_region"),
+        options=dict(model.options),
     )
 
 
@@ -60,25 +83,33 @@ def build_model(config: RunConfig, task: TaskSpec, streams: Streams) -> AnyWorld
     Raises:
         UserError: the configuration asks for what the model cannot do; says what.
     """
-    weights = {field.name: getattr(config.model, field.name) for field in fields(LossWeights)}
-    path = model_path(config.model.name, config.predict, config.space)
-    if config.reward_from == "image":
-        raise UserError(f"{path}: reward_from: image does not exist yet; use reward_from: state")
+    spec, design = model_spec(config, task), model_design(config, streams)
     try:
-        model: AnyWorldModel = load(path)(
-            spec=model_spec(config, task),
-            size=config.size,
-            widths=dict(config.model.widths),
-            weights=LossWeights(**weights),
-            reward_gradient=config.reward_gradient,
-            image_fraction=config.image_fraction,
-            seed=streams.key("model_init"),
-            region_seed=streams.key("image_region"),
-            options=dict(config.model.options),
-        )
+        if config.model.name != "auto":
+            own: AnyWorldModel = load(config.model.name)(spec, design)
+            return own
+        return built_in(spec, design, config.predict, config.space)
     except ValueError as error:
         raise UserError(f"{config.label}: {error}") from error
-    return model
+
+
+def built_in(spec: ModelSpec, design: ModelDesign, predict: str | None, space: str | None) -> AnyWorldModel:
+    """A built-in model; for a separate reward gradient two of them, which share nothing.
+
+    Raises:
+        ValueError: the design makes no sense; says why.
+        UserError: there is no such model.
+    """
+    if design.reward_gradient != "separate":
+        model: AnyWorldModel = load(model_entry(predict, space, design.variant).path)(spec, design)
+        return model
+    from models.separate import SeparateReward, halves
+
+    (image_spec, image_design), (reward_spec, reward_design) = halves(spec, design)
+    return SeparateReward(
+        built_in(image_spec, image_design, "images", space),
+        built_in(reward_spec, reward_design, "rewards", space),
+    )
 
 
 def build_planner(config: RunConfig, task: TaskSpec) -> Planner[Any]:

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from harness.episodes import Episode
 from harness.streams import Streams
+from models.trees import map_tree
 from models.types import AnyWorldModel, Forecast, Observation
 
 MOVING = 8
@@ -178,7 +179,7 @@ def _beliefs(
         state = model.observe(state, column, {k: v.to(device) for k, v in noise.items()})
         for row, e in enumerate(used):
             for number in at.get((e, t), []):
-                beliefs[number] = _rows(state, slice(row, row + 1))
+                beliefs[number] = map_tree(lambda x, row=row: x[row : row + 1], state)
         tick()
     return beliefs
 
@@ -194,7 +195,8 @@ def _forecast(
     dataset: str,
 ) -> Forecast:
     """Forecasts [n, S, H, ..] from the beliefs of `rows`, each with its own S streams of noise."""
-    state = model.expand(_concatenate([beliefs[row] for row in rows]), samples)
+    belief = map_tree(lambda *parts: torch.cat(parts), *(beliefs[row] for row in rows))
+    state = model.expand(belief, samples)
     draws = model.draws("predict", (1, samples), actions.shape[1])
     noise = streams.row_noise(draws, "open_loop_noise", [(dataset, "forecast", row) for row in rows])
     noise = {name: tensor.to(actions.device) for name, tensor in noise.items()}
@@ -251,17 +253,3 @@ def _pictures(forecast: Forecast, truth: _Truth) -> dict[str, NDArray[Any]]:
 
 def _to_uint8(image: Tensor) -> Tensor:
     return (image.float() * 255).round().clamp(0, 255).to(torch.uint8)
-
-
-def _rows(state: Any, index: slice) -> Any:
-    """Rows of a tree of tensors (a NamedTuple of tensors or of such trees)."""
-    if isinstance(state, Tensor):
-        return state[index]
-    return type(state)(*(_rows(part, index) for part in state))
-
-
-def _concatenate(states: list[Any]) -> Any:
-    first = states[0]
-    if isinstance(first, Tensor):
-        return torch.cat(states)
-    return type(first)(*(_concatenate([state[i] for state in states]) for i in range(len(first))))

@@ -24,14 +24,14 @@ class Entry:
     summary: str
 
 
-MODELS: dict[tuple[str, str], Entry] = {
-    ("images", "latent"): Entry("models.rssm:RSSM", 1, "RSSM with image decoder and reward head"),
-    ("rewards", "latent"): Entry("models.rssm:RSSM", 1, "RSSM with reward head only"),
-    ("rewards", "pixel"): Entry(
+MODELS: dict[tuple[str, str, str], Entry] = {
+    ("images", "latent", "standard"): Entry("models.rssm:RSSM", 1, "RSSM with image decoder and reward head"),
+    ("rewards", "latent", "standard"): Entry("models.rssm:RSSM", 1, "RSSM with reward head only"),
+    ("rewards", "pixel", "standard"): Entry(
         "models.reward_predictor:RewardPredictor", 1, "recurrent reward predictor on frames"
     ),
 }
-"""Built-in models by (predict, space)."""
+"""Built-in models by (predict, space, variant)."""
 
 PLANNERS: dict[str, Entry] = {
     "cem": Entry("planners.cem:CEM", 1, "cross-entropy method, diagonal Gaussian proposals"),
@@ -62,27 +62,21 @@ def load(path: str) -> Any:
         raise UserError(f"{path}: module {module} has no {name}{suggest(name, known)}") from error
 
 
-def model_path(name: str, predict: str | None, space: str | None) -> str:
-    """The import path of the model class of a design.
+def model_entry(predict: str | None, space: str | None, variant: str) -> Entry:
+    """The built-in model of a design.
 
     Raises:
-        UserError: no model is registered for the corner; says which there are.
+        UserError: there is none; says which there are.
     """
-    if name != "auto":
-        return name
-    entry = MODELS.get((predict or "", space or ""))
+    entry = MODELS.get((predict or "", space or "", variant))
     if entry is None:
-        have = ", ".join(f"{p}-{s}" for p, s in MODELS)
-        raise UserError(f"no model predicts {predict} in {space} space yet; there are {have}")
-    return entry.path
-
-
-def model_version(name: str, predict: str | None, space: str | None) -> int:
-    """The version of the model class of a design."""
-    if name == "auto":
-        model_path(name, predict, space)
-        return MODELS[predict or "", space or ""].version
-    return _own_version(name)
+        variants = [v for p, s, v in MODELS if (p, s) == (predict, space)]
+        if variants:
+            have = ", ".join(variants)
+            raise UserError(f"model.variant {variant} is no form of {predict}-{space}; there are {have}")
+        have = ", ".join(dict.fromkeys(f"{p}-{s}" for p, s, _ in MODELS))
+        raise UserError(f"no model predicts {predict} in {space} space; there are {have}")
+    return entry
 
 
 def planner_path(name: str) -> str:
@@ -96,12 +90,12 @@ def planner_path(name: str) -> str:
 
 def planner_version(name: str) -> int:
     """The version of a planner class."""
-    return _own_version(name) if ":" in name else PLANNERS[_known_planner(name)].version
+    return own_version(name) if ":" in name else PLANNERS[_known_planner(name)].version
 
 
 def task_version(name: str) -> int:
     """The version of a task family, or of a task of the user's own."""
-    return _own_version(name) if ":" in name else TASK_VERSIONS.get(name.partition("/")[0], 0)
+    return own_version(name) if ":" in name else TASK_VERSIONS.get(name.partition("/")[0], 0)
 
 
 def _known_planner(name: str) -> str:
@@ -109,7 +103,12 @@ def _known_planner(name: str) -> str:
     return name
 
 
-def _own_version(path: str) -> int:
+def own_version(path: str) -> int:
+    """The version that a component of the user's own states.
+
+    Raises:
+        UserError: it states none.
+    """
     version = getattr(load(path), "version", None)
     if not isinstance(version, int):
         raise UserError(

@@ -9,7 +9,7 @@ from functools import cache
 from harness.config import RunConfig
 from harness.config.sections import EnvConfig
 from harness.errors import UserError
-from harness.registry import MODELS, model_path
+from harness.registry import MODELS, model_entry
 from harness.tasks import find_task
 from models.sizes import sizes_for
 
@@ -24,7 +24,7 @@ def not_built(config: RunConfig) -> str:
     if config.agent != "model" or config.model.name != "auto":
         return ""
     try:
-        model_path(config.model.name, config.predict, config.space)
+        model_entry(config.predict, config.space, config.model.variant)
     except UserError as error:
         return str(error)
     design = f"{config.predict}-{config.space}-{config.dynamics}"
@@ -34,10 +34,6 @@ def not_built(config: RunConfig) -> str:
             f"{design} does not exist yet; there is rewards-pixel-deterministic",
         ),
         (config.reward_from == "image", "reward_from image does not exist yet; there is state"),
-        (
-            config.reward_gradient == "separate",
-            "reward_gradient separate does not exist yet; there is shared",
-        ),
     )
     return next((words for applies, words in missing if applies), "")
 
@@ -72,6 +68,13 @@ def _axes_clash(config: RunConfig) -> str:
             return "reward_from image needs a design that predicts images (predict: images)"
         if config.reward_gradient == "stopped":
             return "reward_gradient stopped leaves a design that predicts rewards only nothing to learn from"
+        if config.reward_gradient == "separate":
+            return "reward_gradient separate needs a design that predicts images (predict: images)"
+    if config.reward_gradient == "separate" and config.reward_from == "image":
+        return (
+            "reward_gradient separate with reward_from image is what stopped is: the net that reads the frames has "
+            "parameters of its own; write reward_gradient: stopped"
+        )
     return ""
 
 
@@ -79,7 +82,7 @@ def _widths_clash(config: RunConfig) -> str:
     if config.model.options:
         given = ", ".join(config.model.options)
         return f"model.options ({given}) are for models of your own, not for the built-in ones"
-    entry = MODELS.get((config.predict or "", config.space or ""))
+    entry = MODELS.get((config.predict or "", config.space or "", config.model.variant))
     if entry is not None and entry.path in FAMILIES:
         try:
             sizes_for(FAMILIES[entry.path], config.size or "paper", config.model.widths)

@@ -20,7 +20,7 @@ cross entropy of the continuation where the design predicts it.
 from __future__ import annotations
 
 import itertools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +29,18 @@ from torch.nn import functional as F
 from models.distributions import masked_mean
 from models.networks import LSTM, ValidEncoder, scale_image
 from models.sizes import sizes_for
-from models.types import Call, Draw, Forecast, Loss, LossWeights, ModelSpec, Noise, Observation, SequenceBatch
+from models.trees import expand_rows
+from models.types import (
+    Call,
+    Draw,
+    Forecast,
+    Loss,
+    ModelDesign,
+    ModelSpec,
+    Noise,
+    Observation,
+    SequenceBatch,
+)
 
 DROPOUT = 0.2
 RESET_PART = 1 / 8
@@ -52,14 +63,7 @@ class RewardPredictor(nn.Module):
 
     Args:
         spec: what to predict; `context` is the number of columns it sees.
-        size: preset of `models.sizes`.
-        widths: widths that replace the preset's.
-        weights: of the loss; only `reward_scale` is used.
-        reward_gradient: `shared`: the reward alone trains the network.
-        image_fraction: not used, there are no images to predict.
-        seed: of the initial parameters.
-        region_seed: not used, as image_fraction.
-        options: none are known.
+        design: how; of its loss weights only `reward_scale` is used.
 
     Raises:
         ValueError: an unknown size, width or option, or something this design cannot predict.
@@ -67,27 +71,16 @@ class RewardPredictor(nn.Module):
 
     version = 1
 
-    def __init__(
-        self,
-        spec: ModelSpec,
-        size: str,
-        widths: dict[str, int],
-        weights: LossWeights,
-        reward_gradient: str = "shared",
-        image_fraction: float = 1.0,  # noqa: ARG002
-        seed: int = 0,
-        options: dict[str, Any] | None = None,
-        region_seed: int = 0,  # noqa: ARG002
-    ) -> None:
+    def __init__(self, spec: ModelSpec, design: ModelDesign) -> None:
         super().__init__()
-        sizes = sizes_for("reward_predictor", size, widths)
-        _check(spec, reward_gradient, options)
-        self.spec, self.weights = spec, weights
+        sizes = sizes_for("reward_predictor", design.size, design.widths)
+        _check(spec, design)
+        self.spec, self.weights = spec, design.weights
         between = spec.context - 1
         context = spec.context * sizes.frame_code + between * (sizes.action_code + 1)
         self.frame_code, self.heads = sizes.frame_code, [sizes.head1, sizes.head2]
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.manual_seed(design.seed)
             channels = [sizes.channels1, sizes.channels2, sizes.channels3]
             self.encoder = ValidEncoder(spec.image_shape, channels, sizes.frame_code, SLOPE)
             actions = [spec.action_dim, sizes.action1, sizes.action2, sizes.action_code]
@@ -124,9 +117,8 @@ class RewardPredictor(nn.Module):
 
     def expand(self, state: ContextState, candidates: int) -> ContextState:
         """[B, ...] to views [B, C, ...]."""
-        return ContextState(
-            *(part[:, None].expand(-1, candidates, *(-1,) * (part.ndim - 1)) for part in state)
-        )
+        expanded: ContextState = expand_rows(state, candidates)
+        return expanded
 
     def predict(self, state: ContextState, actions: Tensor, noise: Noise, *, decode: bool) -> Forecast:  # noqa: ARG002
         """Rewards of actions [.., H, A]; takes no noise and has no images to decode."""
@@ -184,15 +176,15 @@ class RewardPredictor(nn.Module):
         return actions
 
 
-def _check(spec: ModelSpec, reward_gradient: str, options: dict[str, Any] | None) -> None:
-    if options:
-        raise ValueError(f"RewardPredictor has no options: {', '.join(options)}")
+def _check(spec: ModelSpec, design: ModelDesign) -> None:
+    if design.options:
+        raise ValueError(f"RewardPredictor has no options: {', '.join(design.options)}")
     if spec.predict_images:
         raise ValueError("RewardPredictor predicts rewards only")
     if spec.stochastic:
         raise ValueError("RewardPredictor has no stochastic form yet")
-    if reward_gradient != "shared":
-        raise ValueError(f"reward_gradient {reward_gradient} leaves RewardPredictor nothing to learn from")
+    if design.reward_from != "state" or design.reward_gradient != "shared":
+        raise ValueError("RewardPredictor has one reward, from its state, whose gradient reaches all of it")
 
 
 def _linear(widths: list[int]) -> nn.ModuleList:

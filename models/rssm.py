@@ -21,7 +21,7 @@ Of its frames a quarter of the columns, drawn per clip, is decoded, with weights
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +32,17 @@ from models.dynamics import Cell, DeterministicCell, RSSMState, StochasticCell
 from models.networks import MLP, ConvDecoder, ConvEncoder, scale_image
 from models.regions import image_region
 from models.sizes import sizes_for
-from models.types import Call, Draw, Forecast, Loss, LossWeights, ModelSpec, Noise, Observation, SequenceBatch
+from models.types import (
+    Call,
+    Draw,
+    Forecast,
+    Loss,
+    ModelDesign,
+    ModelSpec,
+    Noise,
+    Observation,
+    SequenceBatch,
+)
 
 DECODED_PART = 4
 """One column in so many of an open-loop forecast is decoded in training."""
@@ -52,14 +62,7 @@ class RSSM(nn.Module):
 
     Args:
         spec: what to predict, from what.
-        size: preset of `models.sizes`.
-        widths: widths that replace the preset's.
-        weights: of the loss.
-        reward_gradient: `shared`, or `stopped` (the reward's gradient ends at the belief).
-        image_fraction: part of the image whose prediction is trained (`models.regions`).
-        seed: of the initial parameters.
-        region_seed: of the region; common to the designs of a study, unlike `seed`.
-        options: none are known.
+        design: how.
 
     Raises:
         ValueError: an unknown size, width or option, a reward gradient that is not available, or image sides
@@ -69,27 +72,14 @@ class RSSM(nn.Module):
     version = 1
     mask: Tensor | None
 
-    def __init__(
-        self,
-        spec: ModelSpec,
-        size: str,
-        widths: dict[str, int],
-        weights: LossWeights,
-        reward_gradient: str = "shared",
-        image_fraction: float = 1.0,
-        seed: int = 0,
-        options: dict[str, Any] | None = None,
-        region_seed: int = 0,
-    ) -> None:
+    def __init__(self, spec: ModelSpec, design: ModelDesign) -> None:
         super().__init__()
-        sizes = sizes_for("rssm", size, widths)
-        if options:
-            raise ValueError(f"RSSM has no options: {', '.join(options)}")
-        _check_gradient(reward_gradient, spec)
-        self.spec, self.weights = spec, weights
-        self.stop_reward_gradient = reward_gradient == "stopped"
+        sizes = sizes_for("rssm", design.size, design.widths)
+        _check(spec, design)
+        self.spec, self.weights = spec, design.weights
+        self.stop_reward_gradient = design.reward_gradient == "stopped"
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.manual_seed(design.seed)
             self.encoder = ConvEncoder(spec.image_shape, sizes.encoder_channels)
             inputs = (
                 self.encoder.features,
@@ -112,8 +102,10 @@ class RSSM(nn.Module):
                 if spec.predict_images
                 else None
             )
-        whole = not spec.predict_images or image_fraction >= 1
-        region = None if whole else image_region(*spec.image_shape[1:], image_fraction, region_seed)
+        whole = not spec.predict_images or design.image_fraction >= 1
+        region = (
+            None if whole else image_region(*spec.image_shape[1:], design.image_fraction, design.region_seed)
+        )
         self.register_buffer("mask", region, persistent=False)
 
     def draws(self, call: Call, lead: tuple[int, ...], steps: int = 1) -> dict[str, Draw]:
@@ -290,12 +282,14 @@ class RSSM(nn.Module):
         return total + terms["continue_loss"] if "continue_loss" in terms else total
 
 
-def _check_gradient(reward_gradient: str, spec: ModelSpec) -> None:
-    if reward_gradient == "separate":
-        raise ValueError("reward_gradient separate needs a reward model of its own, which does not exist yet")
-    if reward_gradient not in {"shared", "stopped"}:
-        raise ValueError(f"no reward_gradient {reward_gradient}; there are shared, stopped")
-    if reward_gradient == "stopped" and not spec.predict_images:
+def _check(spec: ModelSpec, design: ModelDesign) -> None:
+    if design.options:
+        raise ValueError(f"RSSM has no options: {', '.join(design.options)}")
+    if design.reward_from != "state":
+        raise ValueError(f"reward_from {design.reward_from} does not exist yet")
+    if design.reward_gradient not in {"shared", "stopped"}:
+        raise ValueError(f"no reward_gradient {design.reward_gradient}; there are shared, stopped")
+    if design.reward_gradient == "stopped" and not spec.predict_images:
         raise ValueError(
             "reward_gradient stopped leaves a design that predicts rewards only nothing to learn from"
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,7 +93,7 @@ SIZES: dict[str, dict[str, Any]] = {
 """Presets by family and size."""
 
 
-def sizes_for(family: str, size: str, widths: dict[str, int]) -> Any:
+def sizes_for(family: str, size: str, widths: Mapping[str, int]) -> Any:
     """The widths of a preset, some of them replaced.
 
     Args:

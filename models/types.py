@@ -16,7 +16,7 @@ image of the clip, a zero action and a zero reward. An open-loop forecast from t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from torch import Tensor
@@ -41,11 +41,13 @@ class ModelSpec:
         action_dim: A; one-hot where actions are discrete.
         discrete: whether actions are discrete.
         image_shape: (3, h, w).
-        predict_images: whether forecasts hold images (rewards always).
+        predict_images: whether forecasts hold images.
         predict_continues: whether forecasts hold the probability that the episode goes on.
         stochastic: whether forecasts depend on noise.
-        context: columns of frames that a pixel design sees (1 for a latent one, whose belief holds the rest).
+        context: K, the columns that a pixel design or a windowed belief sees (1 for a belief that filters all).
         decodes_to_plan: whether a reward forecast needs decoded frames.
+        predict_rewards: whether forecasts hold rewards; false only for the image half of a design whose reward
+            model is separate, which then forecasts zeros and has no reward head.
     """
 
     action_dim: int
@@ -56,6 +58,7 @@ class ModelSpec:
     stochastic: bool
     context: int = 1
     decodes_to_plan: bool = False
+    predict_rewards: bool = True
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,45 @@ class LossWeights:
     kl_scale: float = 1.0
     free_nats: float = 3.0
     open_loop_weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class ModelDesign:
+    """How a model is built and trained; `harness.config` documents the fields of a run that these come from.
+
+    Attributes:
+        size: preset of `models.sizes`.
+        widths: layer widths that replace the preset's.
+        weights: of the loss.
+        variant: which form of the family: `standard`, `window`, `feedforward` or `actions`.
+        reward_from: `state`, or `image` (the reward is read from decoded frames).
+        reward_gradient: `shared`, `stopped` (the reward's gradient ends where the reward is read), or `separate`
+            (built as `models.separate` from two models; a model of your own may do it its own way).
+        image_fraction: part of the image whose prediction is trained (`models.regions`).
+        forecast: columns that a training clip has beyond its context.
+        scheduled_sampling: part of the planned updates over which the inputs of a pixel design's forecast go
+            from true frames to its own.
+        blind_inputs: restores a fault of google-research/world_models: frames of about 1e-7.
+        leaking_reward: restores another: the reward head reads the reward that it is to predict.
+        seed: of the initial parameters.
+        region_seed: of the region of `image_fraction`; common to the designs of a study, unlike `seed`.
+        options: configuration of a model of your own; the built-in ones have none.
+    """
+
+    size: str = "paper"
+    widths: Mapping[str, int] = field(default_factory=dict)
+    weights: LossWeights = LossWeights()
+    variant: str = "standard"
+    reward_from: str = "state"
+    reward_gradient: str = "shared"
+    image_fraction: float = 1.0
+    forecast: int = 12
+    scheduled_sampling: float = 0.1
+    blind_inputs: bool = False
+    leaking_reward: bool = False
+    seed: int = 0
+    region_seed: int = 0
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Observation(NamedTuple):
@@ -108,7 +150,10 @@ S = TypeVar("S")
 
 
 class WorldModel(Protocol[S]):
-    """A world model. S is its state, passed in and returned: a NamedTuple of tensors of leading dimension B.
+    """A world model: a class built as `Model(spec: ModelSpec, design: ModelDesign)`.
+
+    S is its state, passed in and returned: a NamedTuple of tensors of leading dimension B, or of such NamedTuples
+    (`models.trees` maps over them).
 
     No call draws random numbers: `draws` declares what it needs, the caller passes it in. Rows of a batch
     never see one another. Every call is a pure function of its arguments and the parameters.

@@ -16,7 +16,7 @@ def models() -> list[dict[str, Any]]:
     rows = []
     for name, axes in CANONICAL.items():
         missing = not_built(RunConfig.model_validate({"task": "toy/point-mass", **axes}))
-        entry = None if missing else MODELS[axes["predict"], axes["space"]]
+        entry = None if missing else MODELS[axes["predict"], axes["space"], "standard"]
         summary = entry.summary if entry else "does not exist yet"
         rows.append({"design": name, **axes, "class": entry.path if entry else None, "summary": summary})
     return rows

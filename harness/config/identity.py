@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.config.fields import Category, category_of, walk
 from harness.config.run import AXES, RunConfig
-from harness.registry import model_version, planner_version, task_version
+from harness.registry import model_entry, own_version, planner_version, task_version
 
 _UNUSED = object()
 
@@ -42,9 +42,19 @@ def component_versions(config: RunConfig) -> dict[str, int]:
     """The versions of the task, model and planner that this configuration runs."""
     versions = {"task": task_version(config.task)}
     if config.agent == "model":
-        versions["model"] = model_version(config.model.name, config.predict, config.space)
+        versions |= _model_versions(config)
     if config.agent != "random":
         versions["planner"] = planner_version(config.planner.name)
+    return versions
+
+
+def _model_versions(config: RunConfig) -> dict[str, int]:
+    if config.model.name != "auto":
+        return {"model": own_version(config.model.name)}
+    variant = config.model.variant
+    versions = {"model": model_entry(config.predict, config.space, variant).version}
+    if config.reward_gradient == "separate":
+        versions["reward_model"] = model_entry("rewards", config.space, variant).version
     return versions
 
 

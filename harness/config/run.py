@@ -11,6 +11,7 @@ from harness.config.sections import (
     EnvConfig,
     EvaluationConfig,
     ExplorationConfig,
+    LegacyConfig,
     ModelConfig,
     PlannerConfig,
     ResourcesConfig,
@@ -65,6 +66,7 @@ class RunConfig(Section):
     exploration: ExplorationConfig = Field(default_factory=ExplorationConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
+    legacy: LegacyConfig = Field(default_factory=LegacyConfig)
     runtime: RuntimeConfig = Field(default_factory=RuntimeConfig)
     resources: ResourcesConfig = Field(default_factory=ResourcesConfig)
     storage: StorageConfig = Field(default_factory=StorageConfig)

@@ -34,7 +34,15 @@ class ModelConfig(Section):
     widths: dict[str, int] = semantic(
         {}, neutral={}, doc="layer widths that replace those of the size preset"
     )
-    context: int = semantic(2, neutral=2, doc="columns of frames a pixel design sees", ge=1, le=32)
+    variant: Literal["standard", "window", "feedforward", "actions"] = semantic(
+        "standard",
+        neutral="standard",
+        doc="standard; window: the belief of a latent design filters the last model.context columns only; "
+        "feedforward, actions: other forms of rewards-pixel-deterministic",
+    )
+    context: int = semantic(
+        2, neutral=2, doc="columns of frames that a pixel design or a windowed belief sees", ge=1, le=32
+    )
     image_scale: float = semantic(
         1.0,
         neutral=1.0,
@@ -49,6 +57,13 @@ class ModelConfig(Section):
         neutral=1.0,
         doc="weight of the open-loop term of the latent designs; 0 is the published loss",
         ge=0,
+    )
+    scheduled_sampling: float = semantic(
+        0.1,
+        neutral=0.1,
+        doc="part of the planned updates over which the input frames of images-pixel go from true to forecast ones",
+        ge=0,
+        le=1,
     )
 
 
@@ -125,6 +140,26 @@ class EvaluationConfig(Section):
     samples: int = semantic(16, neutral=16, doc="futures per start of a stochastic model", ge=1)
     probe_episodes: int = semantic(
         8, neutral=8, doc="episodes of the task's probe dataset: half random, half smooth noise", ge=1
+    )
+
+
+class LegacyConfig(Section):
+    """Faults of google-research/world_models that decide the comparison, to be studied; all off by default."""
+
+    blind_inputs: bool = semantic(
+        False,
+        neutral=False,
+        doc="pixel designs get frames divided by the largest 32-bit integer instead of 255: about 1e-7",
+    )
+    leaking_reward: bool = semantic(
+        False,
+        neutral=False,
+        doc="latent designs with reward_from image are trained with the reward they predict among their inputs",
+    )
+    shifted_evaluation: bool = semantic(
+        False,
+        neutral=False,
+        doc="open-loop errors compare the forecast of a step with the frame and reward of the step before",
     )
 
 

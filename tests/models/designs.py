@@ -1,18 +1,18 @@
-"""Every registered design, small, and the data and noise to call it with."""
+"""Every design that exists, small, and the data and noise to call it with."""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from harness.registry import MODELS, load
-from models.types import Draw, LossWeights, ModelSpec, Observation, SequenceBatch
-
-ABSENT = {("rewards", "pixel", "stochastic")}
-"""Corners whose class refuses them until it is extended."""
+from harness.build import built_in
+from harness.errors import UserError
+from models.trees import leaves
+from models.types import Draw, ModelDesign, ModelSpec, Observation, SequenceBatch
 
 CONTEXT = 2
 SIDE = 16
@@ -20,27 +20,26 @@ ACTIONS = 3
 
 
 class Design(NamedTuple):
-    """A corner of the first three design axes."""
+    """A design by those of its axes that change what is built."""
 
     predict: str
     space: str
     dynamics: str
+    reward_from: str = "state"
+    reward_gradient: str = "shared"
+    variant: str = "standard"
 
     @property
     def name(self) -> str:
-        return "-".join(self)
+        ordinary = Design._field_defaults
+        return "-".join(
+            value for axis, value in zip(self._fields, self, strict=True) if value != ordinary.get(axis)
+        )
 
-
-DESIGNS = [
-    Design(*corner, dynamics)
-    for corner, dynamics in itertools.product(MODELS, ("deterministic", "stochastic"))
-    if (*corner, dynamics) not in ABSENT
-]
-LATENT = [design for design in DESIGNS if design.space == "latent"]
-
-
-def name_of(design: Design) -> str:
-    return design.name
+    @property
+    def windowed(self) -> bool:
+        """Whether a forecast depends on the last columns alone."""
+        return self.space == "pixel" or self.variant == "window"
 
 
 def make_spec(
@@ -53,23 +52,57 @@ def make_spec(
         predict_images=design.predict == "images",
         predict_continues=continues,
         stochastic=design.dynamics == "stochastic",
-        context=CONTEXT if design.space == "pixel" else 1,
+        context=CONTEXT if design.windowed else 1,
+        decodes_to_plan=design.reward_from == "image",
     )
 
 
-def make_model(
-    design: Design,
-    *,
-    size: str = "tiny",
-    weights: LossWeights | None = None,
-    gradient: str = "shared",
-    fraction: float = 1.0,
-    seed: int = 0,
-    **spec: Any,
-) -> Any:
-    cls = load(MODELS[design.predict, design.space].path)
-    weights = LossWeights() if weights is None else weights
-    return cls(make_spec(design, **spec), size, {}, weights, gradient, fraction, seed, {})
+def make_model(design: Design, **fields: Any) -> Any:
+    """A tiny model of a design; `fields` are those of `make_spec` or of `ModelDesign`."""
+    how = {name: getattr(design, name) for name in ("variant", "reward_from", "reward_gradient")}
+    known = {field.name for field in dataclasses.fields(ModelDesign)}
+    how |= {name: fields.pop(name) for name in list(fields) if name in known}
+    return built_in(
+        make_spec(design, **fields),
+        ModelDesign(**{"size": "tiny", "forecast": 12, **how}),
+        design.predict,
+        design.space,
+    )
+
+
+def _exists(design: Design) -> bool:
+    try:
+        make_model(design)
+    except (ValueError, UserError):
+        return False
+    return True
+
+
+def _all() -> list[Design]:
+    axes = (("images", "rewards"), ("latent", "pixel"), ("deterministic", "stochastic"))
+    forms = (
+        {},
+        {"reward_gradient": "stopped"},
+        {"reward_gradient": "separate"},
+        {"reward_from": "image"},
+        {"reward_from": "image", "reward_gradient": "stopped"},
+        {"variant": "window"},
+        {"variant": "feedforward"},
+        {"variant": "actions"},
+    )
+    designs = [Design(*corner, **form) for form in forms for corner in itertools.product(*axes)]
+    return [design for design in designs if _exists(design)]
+
+
+DESIGNS = _all()
+"""Each corner in each form that makes sense; a form differs from the ordinary one in one axis or two."""
+CORNERS = [design for design in DESIGNS if design == Design(*design[:3])]
+"""The corners of the first three axes in their ordinary form."""
+LATENT = [design for design in CORNERS if design.space == "latent"]
+
+
+def name_of(design: Design) -> str:
+    return design.name
 
 
 def draw(draws: dict[str, Draw], seed: int = 0) -> dict[str, Tensor]:
@@ -112,13 +145,12 @@ def observed(model: Any, batch: SequenceBatch, columns: int = 3) -> Any:
 
 
 def same(left: Any, right: Any, tolerance: float = 1e-5) -> None:
-    """Asserts that two NamedTuples (or dicts) of tensors agree."""
-    pairs = (
-        zip(left.values(), right.values(), strict=True)
-        if isinstance(left, dict)
-        else zip(left, right, strict=True)
-    )
-    for a, b in pairs:
+    """Asserts that two dictionaries or trees of tensors agree; a forecast may hold None."""
+    if isinstance(left, dict):
+        left, right = tuple(left.values()), tuple(right.values())
+    assert len(left) == len(right)
+    for a, b in zip(left, right, strict=True):
         assert (a is None) == (b is None)
         if a is not None:
-            torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
+            for x, y in zip(leaves(a), leaves(b), strict=True):
+                torch.testing.assert_close(x, y, rtol=tolerance, atol=tolerance)

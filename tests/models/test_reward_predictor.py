@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models.reward_predictor import RewardPredictor
-from models.types import LossWeights
+from models.types import LossWeights, ModelDesign
 from tests.models.designs import (
     CONTEXT,
     Design,
@@ -95,7 +95,7 @@ def test_frames_are_seen():
 def test_a_context_of_one_is_the_reference_model():
     """Frame code and action codes alone: 16 + 16 inputs of the first recurrent layer."""
     spec = replace(make_spec(DESIGN, side=64, actions=6), context=1)
-    model = RewardPredictor(spec, "paper", {}, LossWeights())
+    model = RewardPredictor(spec, ModelDesign(size="paper"))
     count = {
         name: sum(p.numel() for p in getattr(model, name).parameters())
         for name in ("encoder", "action_layers", "head")
@@ -120,10 +120,10 @@ def test_clips_without_a_forecast_are_an_error():
 
 @pytest.mark.parametrize("gradient", ["stopped", "separate"])
 def test_the_reward_is_all_it_learns_from(gradient):
-    with pytest.raises(ValueError, match="nothing to learn from"):
-        make_model(DESIGN, gradient=gradient)
+    with pytest.raises(ValueError, match=r"reaches all of it|needs a design that predicts images"):
+        make_model(DESIGN, reward_gradient=gradient)
 
 
 def test_it_predicts_no_images():
     with pytest.raises(ValueError, match="rewards only"):
-        RewardPredictor(make_spec(Design("images", "pixel", "deterministic")), "tiny", {}, LossWeights())
+        RewardPredictor(make_spec(Design("images", "pixel", "deterministic")), ModelDesign(size="tiny"))

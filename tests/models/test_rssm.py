@@ -184,7 +184,7 @@ def gradients(model, batch):
 def test_a_stopped_reward_gradient_ends_at_the_belief():
     weights = LossWeights(image_scale=0.0, kl_scale=0.0)
     batch = make_batch()
-    stopped = gradients(make_model(DETERMINISTIC, weights=weights, gradient="stopped"), batch)
+    stopped = gradients(make_model(DETERMINISTIC, weights=weights, reward_gradient="stopped"), batch)
     assert {name.split(".")[0] for name in stopped} == {"reward"}
     shared = gradients(make_model(DETERMINISTIC, weights=weights), batch)
     assert {name.split(".")[0] for name in shared} == {"reward", "cell", "encoder"}
@@ -195,7 +195,7 @@ def test_a_stopped_reward_gradient_ends_at_the_belief():
 @pytest.mark.parametrize("dynamics", ["deterministic", "stochastic"])
 def test_no_part_of_the_image_trains_as_rewards_alone_do(dynamics):
     batch = make_batch()
-    none = make_model(Design("images", "latent", dynamics), fraction=0.0)
+    none = make_model(Design("images", "latent", dynamics), image_fraction=0.0)
     alone = make_model(Design("rewards", "latent", dynamics))
     expected = gradients(alone, batch)
     measured = gradients(none, batch)
@@ -206,7 +206,7 @@ def test_no_part_of_the_image_trains_as_rewards_alone_do(dynamics):
 
 def test_a_part_of_the_image_is_a_sum_over_that_part():
     batch = make_batch()
-    half, whole = make_model(FULL, fraction=0.5), make_model(FULL)
+    half, whole = make_model(FULL, image_fraction=0.5), make_model(FULL)
     metrics, full = loss_of(half, batch).metrics, loss_of(whole, batch).metrics
     assert half.mask.mean() == 0.5
     torch.testing.assert_close(metrics["image_loss_full"], full["image_loss"])
@@ -232,8 +232,7 @@ def test_deterministic_features_are_as_wide_as_stochastic_ones():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"gradient": "separate"}, "separate"),
-        ({"gradient": "stoped"}, "no reward_gradient stoped"),
+        ({"reward_gradient": "stoped"}, "no reward_gradient stoped"),
         ({"size": "tyni"}, "did you mean tiny"),
         ({"side": 6}, "at least 8"),
     ],
@@ -245,7 +244,7 @@ def test_what_it_cannot_do_is_an_error(change, message):
 
 def test_stopping_the_only_gradient_is_an_error():
     with pytest.raises(ValueError, match="nothing to learn"):
-        make_model(REWARDS, gradient="stopped")
+        make_model(REWARDS, reward_gradient="stopped")
 
 
 GOLDEN = {

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from models.sizes import SIZES, sizes_for
 from models.types import LossWeights
-from tests.models.designs import DESIGNS, Design, loss_of, make_batch, make_model
+from tests.models.designs import CORNERS, Design, loss_of, make_batch, make_model
 
 FULL = Design("images", "latent", "stochastic")
 
@@ -36,7 +36,7 @@ def test_bench_has_as_many_parameters_as_kaixhins_planet():
 @pytest.mark.parametrize("side", [32, 64])
 @pytest.mark.parametrize("actions", [1, 6])
 def test_designs_of_a_size_match_in_what_planning_needs(size, side, actions):
-    counts = [parameters(d, size=size, side=side, actions=actions, without_decoder=True) for d in DESIGNS]
+    counts = [parameters(d, size=size, side=side, actions=actions, without_decoder=True) for d in CORNERS]
     assert max(counts) <= 1.15 * min(counts)
 
 

@@ -46,7 +46,7 @@ OTHER = {
     "agent": "random", "task": "dmc/walker-walk", "seed": 5, "predict": "rewards", "space": "pixel",
     "dynamics": "deterministic", "reward_from": "image", "reward_gradient": "stopped", "image_fraction": 0.5,
     "size": "tiny", "train.precision": "bfloat16", "model.name": OWN, "model.options": {"a": 1},
-    "model.widths": {"units": 3},
+    "model.widths": {"units": 3}, "model.variant": "window",
 }  # fmt: skip
 """Another value of semantic fields; of those not named here, a number that differs from the neutral one."""
 
