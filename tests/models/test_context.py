@@ -1,0 +1,71 @@
+"""The ring of context columns, by numbers that can be counted on one's fingers."""
+
+import pytest
+import torch
+
+from models.context import (
+    RESET_PART,
+    ContextState,
+    as_after_reset,
+    context_of_clips,
+    empty_context,
+    push,
+    scored_columns,
+)
+from models.types import Observation
+from tests.models.designs import column, make_batch
+
+
+def observation(value, *, first):
+    return Observation(
+        image=torch.zeros(2, 3, 8, 8, dtype=torch.uint8),
+        action=torch.full((2, 1), value),
+        reward=torch.full((2,), 10 * value),
+        first=torch.tensor(first),
+    )
+
+
+def test_a_new_column_takes_the_place_of_the_oldest():
+    context = empty_context(torch.zeros(()), 2, 3, (1,), 1)
+    for value in (1.0, 2.0, 3.0, 4.0):
+        context = push(context, torch.full((2, 1), -value), observation(value, first=[False, False]))
+    assert context.frames[..., 0].tolist() == [[-2, -3, -4]] * 2
+    assert context.actions[..., 0].tolist() == [[2, 3, 4]] * 2
+    assert context.rewards.tolist() == [[20, 30, 40]] * 2
+
+
+def test_a_reset_fills_up_its_rows_alone():
+    context = ContextState(torch.ones(2, 3, 2, 4), torch.ones(2, 3, 1), torch.ones(2, 3))
+    context = push(context, torch.full((2, 2, 4), 7.0), observation(5.0, first=[True, False]))
+    assert context.frames[:, :, 0, 0].tolist() == [[7, 7, 7], [1, 1, 7]]
+    assert context.actions[..., 0].tolist() == [[0, 0, 0], [1, 1, 5]]
+    assert context.rewards.tolist() == [[0, 0, 0], [1, 1, 50]]
+
+
+def test_a_context_of_one_column_is_that_column():
+    context = empty_context(torch.zeros(()), 2, 1, (), 1)
+    context = push(context, torch.tensor([1.0, 2.0]), observation(3.0, first=[False, True]))
+    assert [part.flatten().tolist() for part in context] == [[1, 2], [3, 0], [30, 0]]
+
+
+def test_clips_are_cut_to_what_observing_their_columns_leaves():
+    batch = make_batch(clips=2)
+    rows = torch.tensor([True, False])
+    reset = torch.where(rows, RESET_PART - 0.01, RESET_PART)
+    frames = batch.image[:, :3].float().mean((2, 3, 4))
+    observed = empty_context(torch.zeros(()), 2, 3, (), 3)
+    for t in range(3):
+        observed = push(observed, frames[:, t], column(batch, t))
+    observed = as_after_reset(observed, rows)
+    for left, right in zip(context_of_clips(frames, batch, reset), observed, strict=True):
+        torch.testing.assert_close(left, right)
+
+
+def test_columns_after_the_context_that_exist_are_scored():
+    batch = make_batch(clips=2, columns=5)
+    mask = batch.mask.clone()
+    mask[1, 3:] = 0
+    scored = scored_columns(batch._replace(mask=mask), 2)
+    assert scored.tolist() == [[1, 1, 1], [1, 0, 0]]
+    with pytest.raises(ValueError, match="clips of 5 columns leave none to forecast after 5"):
+        scored_columns(batch, 5)
