@@ -41,6 +41,11 @@ class Design(NamedTuple):
         """Whether a forecast depends on the last columns alone."""
         return self.space == "pixel" or self.variant == "window"
 
+    @property
+    def blind(self) -> bool:
+        """Whether a forecast depends on the actions to come alone: the design sees no frames and has no belief."""
+        return self.variant == "actions"
+
 
 def make_spec(
     design: Design, *, side: int = SIDE, continues: bool = False, actions: int = ACTIONS
