@@ -24,6 +24,12 @@ _CONFOUNDS = {
     "device": "devices",
     "precision": "precisions",
 }
+_FAULTS = {
+    "blind_inputs": "they see frames of about 1e-7",
+    "leaking_reward": "they are trained with the reward they predict among their inputs",
+    "shifted_evaluation": "their forecasts are compared with the frame and reward of the step before",
+}
+"""What each legacy switch means for what a reader sees."""
 
 
 def sentence(results: Results) -> str:
@@ -85,7 +91,7 @@ def _sentence(text: str) -> str:
 
 def notes(results: Results) -> list[str]:
     """What is missing, mixed or odd, one sentence each."""
-    return [*_missing(results), *mixed(results), *results.notes]
+    return [*_missing(results), *mixed(results), *_faults(results), *results.notes]
 
 
 def mixed(results: Results) -> list[str]:
@@ -102,6 +108,18 @@ def mixed(results: Results) -> list[str]:
         if len(set(cell["probe"].dropna())) > 1:
             found.append(f"mixed probe data on {task}: errors of these runs are not on common data")
     return found + [str(difference) for difference in differences(results)]
+
+
+def _faults(results: Results) -> list[str]:
+    """Faults of google-research/world_models that runs restore on purpose, each with its designs."""
+    found = []
+    for switch, words in _FAULTS.items():
+        ids = {run for run, config in results.configs.items() if config and getattr(config.legacy, switch)}
+        runs = results.runs[results.runs["run"].isin(ids) & (results.runs["agent"] == "model")]
+        if len(runs):
+            names = ", ".join(dict.fromkeys(runs["design"]))
+            found.append(f"legacy.{switch} is on in {plural(len(runs), 'run')}, so {words}: {names}")
+    return found
 
 
 def _missing(results: Results) -> list[str]:

@@ -15,12 +15,15 @@ from harness.config.run import AXES
 _NAMES = {"agent", "task", "seed", *AXES}
 _OF_IMAGES = {"model.image_scale"}
 """Fields without a meaning for designs that predict rewards only."""
+_NEVER_OF_A_DESIGN = ("legacy.shifted_evaluation",)
+"""Told even where a study says that its designs differ in it: errors measured otherwise are not compared."""
 _COMMON_DATA = (
     "env.",
     "evaluation.horizon",
     "evaluation.context",
     "evaluation.starts",
     "evaluation.probe_episodes",
+    "legacy.shifted_evaluation",
 )
 _MOST_DESIGNS = 4
 
@@ -59,7 +62,7 @@ def differences(results: Results) -> list[Difference]:
     field that is swept over the same values in every design is no difference. The random agent and the oracle have
     configurations of their own and are not compared.
     """
-    defined = _NAMES.union(*(study.defined for study in results.studies))
+    defined = _NAMES.union(*(study.defined for study in results.studies)).difference(_NEVER_OF_A_DESIGN)
     found: dict[tuple[str, str], list[str]] = defaultdict(list)
     cells = _cells(results)
     for task, designs in cells.items():

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 from harness.agent import Agent, EpisodeKey, ModelAgent
+from harness.build import model_design
 from harness.config import RunConfig
 from harness.datasets import open_loop_starts, probe_dataset
 from harness.environments import Environments
@@ -19,6 +21,7 @@ from harness.openloop import OpenLoop, evaluate_open_loop
 from harness.rollout import play_all
 from harness.streams import Streams
 from harness.tasks.spec import Task
+from models.regions import image_region
 from planners.exploration import Exploration, Greedy, UniformRandom
 
 Phase = Literal["scheduled", "final"]
@@ -136,7 +139,17 @@ class Measurer:
             device=self.device,
             tick=self.tick,
             autocast=agent.autocast,
+            region=self._region(),
+            shifted=self.config.legacy.shifted_evaluation,
         )
+
+    def _region(self) -> Tensor | None:
+        """The part of the image whose prediction is trained, f32[h, w]; None where it is all, or nothing."""
+        design = model_design(self.config, self.streams)
+        if not 0 < design.image_fraction < 1:
+            return None
+        region = image_region(*self.task.spec.image_shape[1:], design.image_fraction, design.region_seed)
+        return region.to(self.device) if region.any() else None
 
     def _probe_episodes(self) -> tuple[list[Episode], str]:
         if self._probe is None:

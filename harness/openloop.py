@@ -5,6 +5,10 @@ actions that were taken, in S futures if the model is stochastic (the rules are 
 
     columns   0 ... t | t+1 ... t+H
               observe | predict      compared with image and reward at the same columns
+
+With `legacy.shifted_evaluation` the forecasts are compared with columns t ... t+H-1 instead, as in
+google-research/world_models: a model that repeats the last frame then has no error at the first step, and a
+perfect model has one.
 """
 
 from __future__ import annotations
@@ -79,6 +83,8 @@ def evaluate_open_loop(
     device: torch.device,
     tick: Callable[[], None],
     autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    region: Tensor | None = None,
+    shifted: bool = False,
 ) -> OpenLoop:
     """Scores a model's forecasts.
 
@@ -94,6 +100,8 @@ def evaluate_open_loop(
         device: of the model.
         tick: called between batches; may raise to stop.
         autocast: the arithmetic that the networks run in, the one they are planned with.
+        region: f32[h, w], 1 where the image's prediction was trained; its errors are recorded as well.
+        shifted: compare with the columns before (`legacy.shifted_evaluation`); the record then has `shifted`.
     """
     count = samples if model.spec.stochastic else 1
     with autocast():
@@ -102,23 +110,26 @@ def evaluate_open_loop(
     shown: list[dict[str, NDArray[Any]]] = []
     for begin in range(0, len(starts), _CHUNK):
         rows = range(begin, min(begin + _CHUNK, len(starts)))
-        truth = _Truth.of(episodes, starts[begin : begin + _CHUNK], horizon, context, device)
+        truth = _Truth.of(episodes, starts[begin : begin + _CHUNK], horizon, context, device, int(shifted))
         with autocast():
             forecast = _forecast(model, beliefs, truth.action, rows, count, streams, dataset)
         forecast = _in_float32(forecast)
         _score_rewards(tally, forecast.reward, truth)
         if forecast.image is not None:
-            _score_images(tally, forecast.image, truth)
+            _score_images(tally, forecast.image, truth, region)
         shown.append(_pictures(forecast, truth))
         tick()
-    record = {"dataset": dataset, "starts": len(starts), "samples": count, **tally.means()}
+    record: dict[str, Any] = {"dataset": dataset, "starts": len(starts), "samples": count}
+    if shifted:
+        record["shifted"] = True
+    record |= tally.means()
     pictures = {name: np.concatenate([part[name] for part in shown]) for name in shown[0]}
     return OpenLoop(record, pictures | {"start": starts})
 
 
 @dataclass
 class _Truth:
-    """What happened around n starts."""
+    """What happened around n starts; image and reward are what the forecast is compared with."""
 
     context: Tensor  # u8[n, K, 3, h, w]
     image: Tensor  # u8[n, H, 3, h, w]
@@ -134,6 +145,7 @@ class _Truth:
         horizon: int,
         context: int,
         device: torch.device,
+        late: int,
     ) -> _Truth:
         def stack(name: str, before: int, after: int) -> Tensor:
             parts = [getattr(episodes[e], name)[t + 1 - before : t + 1 + after] for e, t in starts]
@@ -141,9 +153,9 @@ class _Truth:
 
         return cls(
             context=stack("image", context, 0),
-            image=stack("image", 0, horizon),
+            image=stack("image", late, horizon - late),
             action=stack("action", 0, horizon),
-            reward=stack("reward", 0, horizon),
+            reward=stack("reward", late, horizon - late),
             last_reward=stack("reward", 1, 0)[:, 0],
         )
 
@@ -218,7 +230,7 @@ def _score_rewards(tally: _Tally, forecast: Tensor, truth: _Truth) -> None:
         tally.add(f"reward_error_baseline{suffix}", stale)
 
 
-def _score_images(tally: _Tally, forecast: Tensor, truth: _Truth) -> None:
+def _score_images(tally: _Tally, forecast: Tensor, truth: _Truth, region: Tensor | None) -> None:
     """Scores forecast [n, S, H, 3, h, w] in [0, 1] against truth u8[n, H, 3, h, w]; errors in 0..255, not rounded."""
     forecast = (forecast * 255).clamp(0, 255)
     target = truth.image.float()
@@ -235,6 +247,11 @@ def _score_images(tally: _Tally, forecast: Tensor, truth: _Truth) -> None:
         stale = (last - target).abs().pow(power)
         tally.add(f"image_error_baseline{suffix}", stale.mean(pixels))
         tally.add(f"image_error_moving_baseline{suffix}", (stale * moving).sum(pixels), moving.sum(pixels))
+        if region is not None:
+            part = region / region.mean()  # the mean over the region, as one over all pixels
+            tally.add(f"image_error_region{suffix}", (errors * part).mean(pixels).mean(1))
+            tally.add(f"image_error_mean_region{suffix}", (of_mean * part).mean(pixels))
+            tally.add(f"image_error_region_baseline{suffix}", (stale * part).mean(pixels))
 
 
 def _pictures(forecast: Forecast, truth: _Truth) -> dict[str, NDArray[Any]]:

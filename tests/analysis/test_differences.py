@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from analysis.colours import looks
-from analysis.completeness import mixed
+from analysis.completeness import mixed, notes
 from analysis.content import confound_table
 from analysis.differences import differences
 from analysis.figures import horizon_error
@@ -117,3 +117,24 @@ def test_a_field_that_a_design_does_not_use_is_not_compared(tmp_path):
     study = write_study(tmp_path, options=Options(**QUICK, designs=designs))
     (study / "study.yaml").write_text("name: demo\n")
     assert mixed(load([study])) == []
+
+
+def test_errors_measured_one_step_late_are_told_whatever_the_study_defines(tmp_path):
+    designs = (with_fields(A, legacy={"shifted_evaluation": True}), B)
+    study = write_study(tmp_path, options=Options(**QUICK, designs=designs))
+    factorial = [{"axes": {"legacy.shifted_evaluation": [True, False]}}]
+    (study / "study.yaml").write_text(yaml.safe_dump({"name": "demo", "factorial": factorial}))
+    results = load([study])
+    (told,) = mixed(results)
+    assert told == (
+        f"mixed legacy.shifted_evaluation: true ({A.name}), false ({B.name}): "
+        "errors of these designs are not on common data"
+    )
+    assert (
+        f"legacy.shifted_evaluation is on in 1 run, so their forecasts are compared with the frame and reward of "
+        f"the step before: {A.name}"
+    ) in notes(results)
+
+
+def test_no_fault_is_told_where_none_is_on(results):
+    assert not any("legacy" in note for note in notes(results))

@@ -81,7 +81,7 @@ class Late(Oracle):
         return super().predict(state, late, noise, decode=decode)
 
 
-def _evaluate(model, samples=3, dataset="probe"):
+def _evaluate(model, samples=3, dataset="probe", **options):
     episodes = [world(0), world(1, 30)]
     starts = np.array([[0, 4], [0, 9], [1, 4], [1, 12], [1, 20]])
     return evaluate_open_loop(
@@ -95,6 +95,7 @@ def _evaluate(model, samples=3, dataset="probe"):
         dataset=dataset,
         device=torch.device("cpu"),
         tick=lambda: None,
+        **options,
     )
 
 
@@ -169,3 +170,56 @@ def test_pictures_hold_what_was_scored():
     np.testing.assert_array_equal(pictures["truth"][0], world(0).image[5:10])
     np.testing.assert_array_equal(pictures["context"][0], world(0).image[2:5])
     np.testing.assert_array_equal(pictures["reward"][3], world(1, 30).reward[13:18])
+
+
+def test_shifted_evaluation_turns_right_and_stale_round():
+    """The fault of the reference, asked for: the forecast of a step is compared with the step before."""
+    oracle, stale = (_evaluate(model, shifted=True).record for model in (Oracle(), Stale()))
+    assert oracle["shifted"] is True
+    for kind in ("image", "reward"):
+        assert min(oracle[f"{kind}_error_mean"]) > 0.05
+        assert stale[f"{kind}_error_mean"][0] == stale[f"{kind}_error_baseline"][0] == 0
+        assert min(stale[f"{kind}_error_mean"][1:]) > 0
+        straight = _evaluate(Stale()).record[f"{kind}_error_mean"]
+        assert stale[f"{kind}_error_mean"][1:] == pytest.approx(straight[:-1])
+    assert "shifted" not in _evaluate(Oracle()).record
+
+
+def test_shifted_errors_in_closed_form():
+    record = _evaluate(Oracle(), shifted=True).record
+    episodes, starts = [world(0), world(1, 30)], [[0, 4], [0, 9], [1, 4], [1, 12], [1, 20]]
+    steps = [
+        np.mean([abs(episodes[e].action[t + h, 0]) for e, t in starts]) for h in range(1, 6)
+    ]  # the reward is the sum of the actions: one step late, the last action is missing
+    assert record["reward_error"] == pytest.approx(steps, abs=1e-5)
+
+
+class Half(Oracle):
+    """Right in the left half of the frame, wrong by 51 in the right one."""
+
+    def predict(self, state, actions, noise, *, decode):
+        forecast = super().predict(state, actions, noise, decode=decode)
+        wrong = torch.zeros(SIDE, SIDE)
+        wrong[:, SIDE // 2 :] = 51 / 255
+        return forecast._replace(image=forecast.image + wrong)
+
+
+@pytest.mark.parametrize(("inside", "error"), [("left", 0.0), ("right", 51.0), ("corner", 25.5)])
+def test_errors_on_the_region_count_its_pixels_alone(inside, error):
+    region = torch.zeros(SIDE, SIDE)
+    rows, columns = {
+        "left": (slice(None), slice(0, 2)),
+        "right": (slice(None), slice(2, 4)),
+        "corner": (slice(0, 2), slice(1, 3)),
+    }[inside]
+    region[rows, columns] = 1
+    record = _evaluate(Half(), region=region).record
+    squared = {"left": 0.0, "right": 51.0**2, "corner": 51.0**2 / 2}[inside]
+    for name in ("image_error_region", "image_error_mean_region"):
+        assert record[name] == pytest.approx([error] * 5, abs=1e-3)
+        assert record[f"{name}_mse"] == pytest.approx([squared] * 5, abs=0.1)
+    assert record["image_error_mean"] == pytest.approx([25.5] * 5, abs=1e-3)
+    # the frames of this world are grey: the baseline is the same everywhere
+    assert record["image_error_region_baseline"] == pytest.approx(record["image_error_baseline"])
+    assert record["image_error_region_baseline_mse"] == pytest.approx(record["image_error_baseline_mse"])
+    assert not any("region" in name for name in _evaluate(Half()).record)
