@@ -10,15 +10,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+INT32_MAX = 2**31 - 1
+
 
 def channels_last(x: Tensor) -> Tensor:
     """[N, C, h, w] with its channels innermost in memory, by operations that vmap knows."""
     return x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
 
 
-def scale_image(image: Tensor) -> Tensor:
-    """u8[N, 3, h, w] to f32 in [-0.5, 0.5], channels last (moved while a pixel is still one byte)."""
-    return channels_last(image).float() / 255 - 0.5
+def scale_image(image: Tensor, *, blind: bool = False) -> Tensor:
+    """u8[N, 3, h, w] to f32 in [-0.5, 0.5], channels last (moved while a pixel is still one byte).
+
+    `blind` divides by the largest 32-bit integer instead, to [0, 1.2e-7]: a fault of google-research/world_models,
+    where frames were stored as int32 and then scaled by the range of their type.
+    """
+    image = channels_last(image).float()
+    return image / INT32_MAX if blind else image / 255 - 0.5
 
 
 def encoder_sides(side: int) -> list[int]:

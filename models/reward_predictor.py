@@ -1,69 +1,49 @@
-"""Rewards from the last frames and the actions to come, without dynamics.
+"""Rewards from the last frames and the actions to come, by a recurrent net, without dynamics.
 
 ::
 
-    last `context` columns: frames -> convolutions -> codes -+
-                            actions, rewards between them ---+--> context --+ (the same at every step)
-    action of step i -> layers -> code --------------------------------------+--> 3 LSTMs -> reward of step i
+    context (`models.pixel_rewards`) --+--> the same at every step --+
+    z, one draw of N(0, I) per forecast -+  (stochastic form alone)  +--> 3 LSTMs -> reward of step i
+    code of the action of step i ------------------------------------+
 
-The recurrent form of "pure_reward" in google-research/world_models is this with context 1. There frames were
-scaled to about 1e-7; here they are in [-0.5, 0.5]. A context of more columns adds their frames, and the
-actions and rewards that lie between them; those of its first column stay out, since a clip cut from the
-middle of an episode does not know them. At a reset the context is filled with the first frame and zeros.
+The deterministic form with a context of 1 is the recurrent form of "pure_reward" in google-research/world_models.
 
-Part of the training clips have a context as it is then.
+The stochastic form is a conditional variational autoencoder (arXiv 1312.6114) of a clip's rewards, after the
+latent of SV2P (arXiv 1710.11252): z is constant over a forecast, N(0, I) in use, and inferred in training by a
+recurrent net over what the clip shows::
 
-The loss is reward_scale * 1/2 squared reward error, averaged over the columns after the context, and the
-cross entropy of the continuation where the design predicts it.
+    context -----------------------------------+
+    code of the action, reward of column K ... +--> LSTM, its output at the clip's last column --> q(z | clip)
+
+It does not see the frames after the context: given the actions and rewards they say nothing about z, because
+this model generates rewards alone, so they could not tighten the bound. The loss is the negative evidence lower
+bound of a clip per scored column, with weights and free nats::
+
+    reward_scale * 1/2 squared reward error + kl_scale * max(free_nats, KL(q || N(0, I))) / scored columns
 """
 
 from __future__ import annotations
 
-import itertools
-from typing import NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.distributions import masked_mean
-from models.networks import LSTM, ValidEncoder, scale_image
-from models.sizes import sizes_for
-from models.trees import expand_rows
-from models.types import (
-    Call,
-    Draw,
-    Forecast,
-    Loss,
-    ModelDesign,
-    ModelSpec,
-    Noise,
-    Observation,
-    SequenceBatch,
-)
-
-DROPOUT = 0.2
-RESET_PART = 1 / 8
-"""Part of the training clips whose context is filled up as at a reset, so that the first plans of an episode are
-made from something the network has seen."""
-SLOPE = 0.3
-"""Of the leaky ReLUs, as in Keras."""
+from models.context import ContextState, scored_columns
+from models.distributions import Gaussian
+from models.latents import clip_kl, clip_posterior, per_column
+from models.networks import LSTM
+from models.pixel_rewards import SLOPE, PixelRewards, linear_layers, outputs_of, reward_terms
+from models.types import Call, Draw, Forecast, Loss, ModelDesign, ModelSpec, Noise, SequenceBatch
 
 
-class ContextState(NamedTuple):
-    """The last K = `context` columns, oldest first. Leading dimensions are [B] or [B, C]."""
-
-    codes: Tensor  # f32[.., K, frame_code]
-    actions: Tensor  # f32[.., K, A]
-    rewards: Tensor  # f32[.., K]
-
-
-class RewardPredictor(nn.Module):
+class RewardPredictor(PixelRewards):
     """Recurrent reward predictor on frames and actions.
 
     Args:
         spec: what to predict; `context` is the number of columns it sees.
-        design: how; of its loss weights only `reward_scale` is used.
+        design: how; of its loss weights only `reward_scale` is used and, if stochastic, `kl_scale` and `free_nats`.
 
     Raises:
         ValueError: an unknown size, width or option, or something this design cannot predict.
@@ -72,134 +52,132 @@ class RewardPredictor(nn.Module):
     version = 1
 
     def __init__(self, spec: ModelSpec, design: ModelDesign) -> None:
-        super().__init__()
-        sizes = sizes_for("reward_predictor", design.size, design.widths)
-        _check(spec, design)
-        self.spec, self.weights = spec, design.weights
-        between = spec.context - 1
-        context = spec.context * sizes.frame_code + between * (sizes.action_code + 1)
-        self.frame_code, self.heads = sizes.frame_code, [sizes.head1, sizes.head2]
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(design.seed)
-            channels = [sizes.channels1, sizes.channels2, sizes.channels3]
-            self.encoder = ValidEncoder(spec.image_shape, channels, sizes.frame_code, SLOPE)
-            actions = [spec.action_dim, sizes.action1, sizes.action2, sizes.action_code]
-            self.action_layers = _linear(actions)
-            recurrent = [sizes.lstm1, sizes.lstm2, sizes.lstm3]
-            self.context = nn.Linear(context, 4 * sizes.lstm1, bias=False)
-            inputs = [sizes.action_code, *recurrent[:-1]]
-            self.recurrent = nn.ModuleList([LSTM(i, o) for i, o in zip(inputs, recurrent, strict=True)])
-            self.norms = nn.ModuleList([nn.LayerNorm(width) for width in recurrent])
-            self.head = _linear([recurrent[-1], *self.heads, 2 if spec.predict_continues else 1])
+        super().__init__(spec, design, "reward_predictor")
+
+    def build(self, sizes: Any, context: int) -> None:
+        """See `PixelRewards.build`."""
+        recurrent = [sizes.lstm1, sizes.lstm2, sizes.lstm3]
+        self.context = nn.Linear(context, 4 * sizes.lstm1, bias=False)
+        inputs = [sizes.action_code, *recurrent[:-1]]
+        self.recurrent = nn.ModuleList([LSTM(i, o) for i, o in zip(inputs, recurrent, strict=True)])
+        self.norms = nn.ModuleList([nn.LayerNorm(width) for width in recurrent])
+        self.head = linear_layers([recurrent[-1], *self.heads, outputs_of(self.spec)])
+        self.latent_width = sizes.latent if self.spec.stochastic else 0
+        if self.spec.stochastic:
+            self.latent = nn.Linear(sizes.latent, 4 * sizes.lstm1, bias=False)
+            self.inference = Inference(
+                context, sizes.action_code + outputs_of(self.spec), sizes.inference, sizes.latent
+            )
 
     def draws(self, call: Call, lead: tuple[int, ...], steps: int = 1) -> dict[str, Draw]:
-        """Noise of the loss, uniform: dropout per unit of the head's two hidden layers, and `reset` per clip."""
-        if call != "loss":
+        """Noise of a call (`models.types.WorldModel.draws`).
+
+        `latent` is the standard normal draw of z, one for all steps. The loss further needs, uniform, dropout
+        per unit of the head's two hidden layers, and `reset` per clip.
+        """
+        if call == "observe":
             return {}
-        ahead = steps - self.spec.context
-        draws = {f"dropout{i}": Draw((*lead, ahead, w), "uniform") for i, w in enumerate(self.heads, start=1)}
-        return draws | {"reset": Draw(lead, "uniform")}
-
-    def initial(self, batch: int) -> ContextState:
-        """An empty context: zeros [B, K, ...]."""
-        like = self.context.weight
-        widths = {"codes": (self.frame_code,), "actions": (self.spec.action_dim,), "rewards": ()}
-        lead = (batch, self.spec.context)
-        return ContextState(**{name: like.new_zeros((*lead, *width)) for name, width in widths.items()})
-
-    def observe(self, state: ContextState, obs: Observation, noise: Noise) -> ContextState:  # noqa: ARG002
-        """Drops the oldest column for a new one; rows with `first` fill up with its frame and zeros."""
-        code = self.encoder(scale_image(obs.image))
-        first = obs.first[:, None]
-        codes = torch.where(first[..., None], code[:, None], _push(state.codes, code))
-        actions = _push(state.actions, obs.action).masked_fill(first[..., None], 0)
-        return ContextState(codes, actions, _push(state.rewards, obs.reward).masked_fill(first, 0))
-
-    def expand(self, state: ContextState, candidates: int) -> ContextState:
-        """[B, ...] to views [B, C, ...]."""
-        expanded: ContextState = expand_rows(state, candidates)
-        return expanded
+        draws = {"latent": Draw((*lead, self.latent_width))} if self.spec.stochastic else {}
+        if call == "loss":
+            ahead = steps - self.spec.context
+            for index, width in enumerate(self.heads, start=1):
+                draws[f"dropout{index}"] = Draw((*lead, ahead, width), "uniform")
+            draws["reset"] = Draw(lead, "uniform")
+        return draws
 
     def predict(self, state: ContextState, actions: Tensor, noise: Noise, *, decode: bool) -> Forecast:  # noqa: ARG002
-        """Rewards of actions [.., H, A]; takes no noise and has no images to decode."""
-        reward, logit = self._roll(state, actions)
+        """Rewards of actions [.., H, A]; there are no images to decode."""
+        reward, logit = self.roll(
+            self.encode_context(state), self.encode_actions(actions), noise.get("latent"), None
+        )
         return Forecast(reward, None, None if logit is None else logit.sigmoid())
 
     def loss(self, batch: SequenceBatch, noise: Noise, progress: Tensor) -> Loss:  # noqa: ARG002
-        """The training loss of the module's docstring. Metrics: `reward_loss`, `continue_loss`.
+        """The training loss of the module's docstring.
+
+        Metrics, before weighting: `reward_loss`, `continue_loss`, and `kl`, in nats per scored column without
+        free nats.
 
         Raises:
             ValueError: the clips have no column after the context.
         """
         seen = self.spec.context
-        if batch.mask.shape[1] <= seen:
-            raise ValueError(f"clips of {batch.mask.shape[1]} columns leave none to forecast after {seen}")
-        codes = self.encoder(scale_image(batch.image[:, :seen].flatten(0, 1)))
-        codes = codes.view(-1, seen, self.frame_code)
-        state = _as_after_reset(
-            ContextState(codes, batch.action[:, :seen], batch.reward[:, :seen]), noise["reset"] < RESET_PART
-        )
-        reward, logit = self._roll(state, batch.action[:, seen:], noise)
-
-        mask = batch.mask[:, seen:] * ~batch.first[:, seen:]
-        terms = {"reward_loss": masked_mean(0.5 * (reward - batch.reward[:, seen:]).square(), mask)}
+        mask = scored_columns(batch, seen)
+        context = self.encode_context(self.context_of_clips(batch, noise["reset"]))
+        actions = self.encode_actions(batch.action[:, seen:])
+        posterior = self.infer(context, actions, batch, mask) if self.spec.stochastic else None
+        latent = None if posterior is None else posterior.sample(noise["latent"])
+        terms = reward_terms(*self.roll(context, actions, latent, noise), batch, mask)
         total = self.weights.reward_scale * terms["reward_loss"]
-        if logit is not None:
-            goes_on = 1 - batch.terminal[:, seen:].float()
-            entropy = F.binary_cross_entropy_with_logits(logit, goes_on, reduction="none")
-            terms["continue_loss"] = masked_mean(entropy, mask)
+        if "continue_loss" in terms:
             total = total + terms["continue_loss"]
+        if posterior is not None:
+            kl = clip_kl(posterior)
+            terms["kl"] = per_column(kl, mask)
+            total = total + self.weights.kl_scale * per_column(kl, mask, self.weights.free_nats)
         return Loss(total, {name: term.detach() for name, term in terms.items()})
 
-    def _roll(
-        self, state: ContextState, actions: Tensor, dropout: Noise | None = None
+    def infer(self, context: Tensor, actions: Tensor, batch: SequenceBatch, mask: Tensor) -> Gaussian:
+        """The posterior of z [B, latent] given clips.
+
+        Args:
+            context: [B, X], encoded.
+            actions: codes [B, H, action_code] of the columns after the context.
+            batch: the clips, of which rewards and, where predicted, ends are read.
+            mask: [B, H], 1 where a column is scored.
+        """
+        seen = self.spec.context
+        shown = [actions, batch.reward[:, seen:, None]]
+        if self.spec.predict_continues:
+            shown.append(batch.terminal[:, seen:, None].float())
+        posterior: Gaussian = self.inference(context, torch.cat(shown, -1), mask)
+        return posterior
+
+    def roll(
+        self, context: Tensor, actions: Tensor, latent: Tensor | None, noise: Noise | None
     ) -> tuple[Tensor, Tensor | None]:
-        """Rewards [.., H] and, where predicted, logits of the continuation [.., H]."""
-        between = self._encode_actions(state.actions[..., 1:, :])
-        parts = [state.codes.flatten(-2), between.flatten(-2), state.rewards[..., 1:]]
-        context = self.context(torch.cat(parts, -1))
-        x = self._encode_actions(actions)
+        """Rewards [.., H] and, where predicted, logits of the continuation [.., H].
+
+        Args:
+            context: [.., X], encoded.
+            actions: codes [.., H, action_code].
+            latent: z [.., latent], or None in the deterministic form.
+            noise: of the loss, for dropout; None in use.
+        """
+        offset = self.context(context)
+        if latent is not None:
+            offset = offset + self.latent(latent)
+        x = actions
         for index, (layer, norm) in enumerate(zip(self.recurrent, self.norms, strict=True)):
-            x = F.leaky_relu(norm(layer(x, context if index == 0 else None)), SLOPE)
-        for index, layer in enumerate(self.head):
-            x = layer(x)
-            if index < len(self.heads):
-                x = F.leaky_relu(x, SLOPE)
-                if dropout is not None:
-                    x = x * (dropout[f"dropout{index + 1}"] >= DROPOUT) / (1 - DROPOUT)
-        x = x.float()
-        return x[..., 0], x[..., 1] if self.spec.predict_continues else None
-
-    def _encode_actions(self, actions: Tensor) -> Tensor:
-        for layer in self.action_layers:
-            actions = F.leaky_relu(layer(actions), SLOPE)
-        return actions
+            x = F.leaky_relu(norm(layer(x, offset if index == 0 else None)), SLOPE)
+        return self.read(self.head[0](x), self.head[1:], noise)
 
 
-def _check(spec: ModelSpec, design: ModelDesign) -> None:
-    if design.options:
-        raise ValueError(f"RewardPredictor has no options: {', '.join(design.options)}")
-    if spec.predict_images:
-        raise ValueError("RewardPredictor predicts rewards only")
-    if spec.stochastic:
-        raise ValueError("RewardPredictor has no stochastic form yet")
-    if design.reward_from != "state" or design.reward_gradient != "shared":
-        raise ValueError("RewardPredictor has one reward, from its state, whose gradient reaches all of it")
+class Inference(nn.Module):
+    """The posterior of a clip's latent, from its context and the columns that follow.
 
+    Args:
+        context: width of the encoded context.
+        column: of what a column shows.
+        width: of the recurrent layer.
+        latent: of z.
+    """
 
-def _linear(widths: list[int]) -> nn.ModuleList:
-    return nn.ModuleList([nn.Linear(i, o) for i, o in itertools.pairwise(widths)])
+    def __init__(self, context: int, column: int, width: int, latent: int) -> None:
+        super().__init__()
+        self.context = nn.Linear(context, 4 * width, bias=False)
+        self.recurrent = LSTM(column, width)
+        self.posterior = nn.Linear(width, 2 * latent)
 
+    def forward(self, context: Tensor, columns: Tensor, mask: Tensor) -> Gaussian:
+        """The posterior over [B, latent]; columns after a clip's last scored one play no part.
 
-def _as_after_reset(state: ContextState, rows: Tensor) -> ContextState:
-    """The contexts of `rows` bool[B] as `observe` fills them up at a reset: the last frame alone, and zeros."""
-    row = rows[:, None]
-    codes = torch.where(row[..., None], state.codes[:, -1:], state.codes)
-    return ContextState(
-        codes, state.actions.masked_fill(row[..., None], 0), state.rewards.masked_fill(row, 0)
-    )
-
-
-def _push(ring: Tensor, new: Tensor) -> Tensor:
-    """[B, K, ...] without its oldest column and with `new` [B, ...] as its last."""
-    return torch.cat([ring[:, 1:], new[:, None]], 1)
+        Args:
+            context: [B, X].
+            columns: [B, H, column].
+            mask: [B, H], ones and then zeros. A clip of zeros has the posterior of an empty clip.
+        """
+        outputs = self.recurrent(columns, self.context(context))
+        is_last = mask - F.pad(mask[:, 1:], (0, 1))
+        last = (outputs * is_last[..., None]).sum(1)
+        return clip_posterior(*self.posterior(last).chunk(2, -1))

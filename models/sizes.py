@@ -59,6 +59,8 @@ class RewardPredictorSizes:
         lstm3: of the third.
         head1: of the reward head's first layer.
         head2: of the second.
+        latent: of the stochastic form's latent.
+        inference: of the recurrent layer that infers it in training.
     """
 
     channels1: int
@@ -73,6 +75,48 @@ class RewardPredictorSizes:
     lstm3: int
     head1: int
     head2: int
+    latent: int
+    inference: int
+
+
+@dataclass(frozen=True)
+class FeedForwardSizes:
+    """Widths of the feed-forward reward predictor on frames.
+
+    Attributes:
+        channels1: of the frame encoder's first convolution.
+        channels2: of the second.
+        channels3: of the third.
+        frame_code: of the linear layer that ends the frame encoder.
+        action1: of the action encoder's first layer.
+        action2: of the second.
+        action_code: of the third.
+        head1: of the layer that sums up context and actions.
+        head2: of the next.
+    """
+
+    channels1: int
+    channels2: int
+    channels3: int
+    frame_code: int
+    action1: int
+    action2: int
+    action_code: int
+    head1: int
+    head2: int
+
+
+@dataclass(frozen=True)
+class ActionsSizes:
+    """Widths of the reward predictor that sees actions only; no preset is matched to other designs.
+
+    Attributes:
+        layers: hidden layers with layer norm.
+        units: their width.
+    """
+
+    layers: int
+    units: int
 
 
 SIZES: dict[str, dict[str, Any]] = {
@@ -84,10 +128,22 @@ SIZES: dict[str, dict[str, Any]] = {
         "bench": RSSMSizes(32, 32, 1024, 200, 30, 200, 200, 2, 200),
     },
     "reward_predictor": {
-        "tiny": RewardPredictorSizes(8, 16, 32, 32, 64, 32, 16, 48, 32, 32, 64, 32),
-        "small": RewardPredictorSizes(16, 32, 32, 128, 64, 32, 16, 96, 64, 32, 128, 32),
-        "paper": RewardPredictorSizes(32, 64, 16, 16, 64, 32, 16, 256, 128, 64, 128, 32),
-        "large": RewardPredictorSizes(48, 96, 96, 384, 64, 32, 16, 384, 256, 128, 256, 64),
+        "tiny": RewardPredictorSizes(8, 16, 32, 32, 64, 32, 16, 48, 32, 32, 64, 32, 8, 32),
+        "small": RewardPredictorSizes(16, 32, 32, 128, 64, 32, 16, 96, 64, 32, 128, 32, 16, 64),
+        "paper": RewardPredictorSizes(32, 64, 16, 16, 64, 32, 16, 256, 128, 64, 128, 32, 16, 128),
+        "large": RewardPredictorSizes(48, 96, 96, 384, 64, 32, 16, 384, 256, 128, 256, 64, 32, 128),
+    },
+    "feedforward": {
+        "tiny": FeedForwardSizes(8, 16, 32, 32, 64, 32, 16, 64, 32),
+        "small": FeedForwardSizes(16, 32, 32, 128, 64, 32, 16, 128, 32),
+        "paper": FeedForwardSizes(32, 64, 16, 16, 64, 32, 16, 128, 32),
+        "large": FeedForwardSizes(48, 96, 96, 384, 64, 32, 16, 256, 64),
+    },
+    "actions": {
+        "tiny": ActionsSizes(3, 32),
+        "small": ActionsSizes(3, 64),
+        "paper": ActionsSizes(3, 64),
+        "large": ActionsSizes(3, 128),
     },
 }
 """Presets by family and size."""
@@ -97,7 +153,7 @@ def sizes_for(family: str, size: str, widths: Mapping[str, int]) -> Any:
     """The widths of a preset, some of them replaced.
 
     Args:
-        family: `rssm` or `reward_predictor`.
+        family: a key of SIZES.
         size: a preset of the family.
         widths: widths by name that replace the preset's.
 

@@ -39,16 +39,16 @@ def test_a_reset_fills_the_context_with_its_frame_and_zeros():
     model, batch = make_model(DESIGN), make_batch()
     obs = column(batch, 3)._replace(first=torch.tensor([True, False, False]))
     state = model.observe(observed(model, batch), obs, {})
-    torch.testing.assert_close(state.codes[0, 0], state.codes[0, 1])
+    torch.testing.assert_close(state.frames[0, 0], state.frames[0, 1])
     assert not state.actions[0].any()
     assert not state.rewards[0].any()
-    assert not torch.allclose(state.codes[1, 0], state.codes[1, 1])
+    assert not torch.allclose(state.frames[1, 0], state.frames[1, 1])
     assert state.rewards[1].all()
 
 
 def test_some_clips_train_the_context_of_a_reset(monkeypatch):
     """With `reset` drawn below its part, the loss is that of a forecast right after a reset to the last frame."""
-    monkeypatch.setattr("models.reward_predictor.DROPOUT", 0.0)
+    monkeypatch.setattr("models.pixel_rewards.DROPOUT", 0.0)
     model, batch = make_model(DESIGN, weights=LossWeights(reward_scale=2.0)), make_batch()
     rows = torch.tensor([True, False, False])
     state = observed(model, batch, CONTEXT - 1)
@@ -60,7 +60,7 @@ def test_some_clips_train_the_context_of_a_reset(monkeypatch):
 
 
 def test_the_loss_is_the_error_of_what_predict_forecasts(monkeypatch):
-    monkeypatch.setattr("models.reward_predictor.DROPOUT", 0.0)
+    monkeypatch.setattr("models.pixel_rewards.DROPOUT", 0.0)
     model, batch = make_model(DESIGN, weights=LossWeights(reward_scale=2.0)), make_batch()
     forecast = model.predict(observed(model, batch, CONTEXT), batch.action[:, CONTEXT:], {}, decode=False)
     expected = (forecast.reward - batch.reward[:, CONTEXT:]).square().mean()
