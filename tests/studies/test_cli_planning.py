@@ -21,8 +21,8 @@ from studies.schema import schema_text
 TEXT = """\
 name: small
 base: {dynamics: stochastic}
-designs: {a: {predict: rewards, space: latent}, b: {predict: images, space: pixel}}
-grid: {design: "*", task: [toy/point-mass, dmc/cartpole-balance], seed: range(3)}
+designs: {a: {predict: rewards, space: latent}, b: {predict: images, space: latent}}
+grid: {design: "*", task: [toy/point-mass, dmc/cartpole-balance], seed: range(3), reward_gradient: [shared, stopped]}
 exclude: [{design: a, seed: 2, task: toy/*}]
 include: [{agent: random, task: toy/point-mass}]
 """
@@ -52,12 +52,15 @@ def test_plan_prints_the_json_of_the_contract(wm, tmp_path):
     assert list(content) == ["study", "runs", "dropped", "cost"]
     assert content["study"] == "small"
     assert list(content["runs"][0]) == ["id", "design", "task", "seed", "state", "config"]
-    assert len(content["runs"]) == 6
+    assert len(content["runs"]) == 5 + 12 + 1
     assert {run["config"]["train"]["batch"] for run in content["runs"]} == {3}
     assert {run["state"] for run in content["runs"]} == {"pending"}
-    assert {drop["reason"].partition(" ")[0] for drop in content["dropped"]} == {"excluded", "no"}
+    assert {drop["reason"].partition(" ")[0] for drop in content["dropped"]} == {
+        "excluded",
+        "reward_gradient",
+    }
     assert content["dropped"][0] == {
-        "cell": {"design": "a", "task": "toy/point-mass", "seed": 2},
+        "cell": {"design": "a", "task": "toy/point-mass", "seed": 2, "reward_gradient": "shared"},
         "reason": "excluded by exclude[0] (line 5)",
     }
     assert content["cost"]["basis"]
@@ -67,11 +70,13 @@ def test_plan_prints_the_json_of_the_contract(wm, tmp_path):
 def test_plan_shows_a_matrix_reasons_and_cost(wm, tmp_path):
     (tmp_path / "s.yaml").write_text(TEXT)
     text = wm("plan", "s.yaml", "--diff").stdout
-    assert "small: 6 runs, 3 seeds" in text
-    assert "dropped 1 cell: excluded by exclude[0] (line 5)" in text
-    assert "dropped 6 cells: no model predicts images in pixel space yet" in text
-    assert "6 runs of 6 to do" in text
-    assert "6 new, 0 done" in text
+    assert "small: 18 runs, 3 seeds" in text
+    assert "dropped 2 cells: excluded by exclude[0] (line 5)" in text
+    assert (
+        "dropped 5 cells: reward_gradient stopped leaves a design that predicts rewards only nothing" in text
+    )
+    assert "18 runs of 18 to do" in text
+    assert "18 new, 0 done" in text
 
 
 def test_plan_selects(wm, tmp_path):
@@ -113,11 +118,11 @@ def test_init_quotes_a_name_that_is_no_text(wm, tmp_path, name):
 
 
 def test_a_difference_is_json_too(wm, tmp_path):
-    (tmp_path / "s.yaml").write_text(TEXT)
+    (tmp_path / "s.yaml").write_text(TEXT.replace(", reward_gradient: [shared, stopped]", ""))
     freeze(read_plan("s.yaml", tmp_path / "runs"))
     content = json.loads(wm("plan", "s.yaml", "train.batch=3", "--diff", "--json").stdout)["diff"]
-    assert content["changed"] == [{"field": "train.batch", "before": 50, "after": 3, "runs": 5}]
-    assert len(content["stale"]) == 5
+    assert content["changed"] == [{"field": "train.batch", "before": 50, "after": 3, "runs": 11}]
+    assert len(content["stale"]) == 11
     assert content["unused"] == []
 
 

@@ -135,12 +135,12 @@ def test_a_wrong_line_is_one_located_problem(line, expected):
         ),
         ("{design: 3, task: toy/point-mass}", "must be the name of a design or a glob, not the number 3"),
         (
-            "{design: images-pixel-stochastic, task: toy/point-mass}",
-            "s.yaml:2:16: grid.design: no model predicts images in pixel space yet",
+            "{design: rewards-pixel-stochastic, reward_gradient: stopped, task: toy/point-mass}",
+            "grid.reward_gradient: reward_gradient stopped leaves a design that predicts rewards only nothing to learn",
         ),
         (
-            "{design: rewards-pixel-stochastic, task: toy/point-mass}",
-            "grid.design: rewards-pixel-stochastic does not exist",
+            "{design: images-latent-stochastic, model.variant: feedforward, task: toy/point-mass}",
+            "model.variant feedforward is no form of images-latent",
         ),
         ("{task: 'dmc/zzz*', seed: 0}", "'dmc/zzz*' matches no task"),
         ("{seed: [range(1, 3)]}", "quote the range"),
