@@ -24,7 +24,7 @@ def not_built(config: RunConfig) -> str:
     if config.agent != "model" or config.model.name != "auto":
         return ""
     try:
-        model_entry(config.predict, config.space, config.model.variant)
+        model_entry(config.predict, config.space, "standard")
     except UserError as error:
         return str(error)
     design = f"{config.predict}-{config.space}-{config.dynamics}"
@@ -49,7 +49,9 @@ def contradiction(config: RunConfig) -> str:
     if config.agent != "model":
         return ""
     own = config.model.name != "auto"
-    return _too_long(config) or ("" if own else _axes_clash(config) or _widths_clash(config))
+    return _too_long(config) or (
+        "" if own else _variant_clash(config) or _axes_clash(config) or _widths_clash(config)
+    )
 
 
 def _too_long(config: RunConfig) -> str:
@@ -60,6 +62,16 @@ def _too_long(config: RunConfig) -> str:
         f"evaluation.context ({config.evaluation.context}) and evaluation.horizon ({config.evaluation.horizon}) "
         f"need episodes of {needed} steps; {config.task} has at most {steps}"
     )
+
+
+def _variant_clash(config: RunConfig) -> str:
+    if (config.predict, config.space, "standard") not in MODELS:
+        return ""  # `not_built` says so
+    try:
+        model_entry(config.predict, config.space, config.model.variant)
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 def _axes_clash(config: RunConfig) -> str:
