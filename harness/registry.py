@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import pkgutil
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from harness.errors import UserError
+from harness.places import where_in
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,15 @@ class Entry:
 MODELS: dict[tuple[str, str, str], Entry] = {
     ("images", "latent", "standard"): Entry("models.rssm:RSSM", 1, "RSSM with image decoder and reward head"),
     ("rewards", "latent", "standard"): Entry("models.rssm:RSSM", 1, "RSSM with reward head only"),
+    ("images", "pixel", "standard"): Entry("models.sv2p:SV2P", 1, "SV2P: CDNA frames from a recurrent tower"),
     ("rewards", "pixel", "standard"): Entry(
         "models.reward_predictor:RewardPredictor", 1, "recurrent reward predictor on frames"
+    ),
+    ("rewards", "pixel", "feedforward"): Entry(
+        "models.feedforward:FeedForward", 1, "feed-forward reward predictor on frames"
+    ),
+    ("rewards", "pixel", "actions"): Entry(
+        "models.feedforward:ActionsOnly", 1, "reward predictor that sees actions only: a baseline"
     ),
 }
 """Built-in models by (predict, space, variant)."""
@@ -50,16 +60,31 @@ def load(path: str) -> Any:
     """The object that `package.module:Name` names.
 
     Raises:
-        UserError: the module or the name does not exist; says which.
+        UserError: the module or the name does not exist, or the module raises; says which, and where.
     """
     module, _, name = path.partition(":")
     try:
-        return getattr(importlib.import_module(module), name)
-    except ModuleNotFoundError as error:
-        raise UserError(f"{path}: no module {error.name}; is its package installed beside wm?") from error
-    except AttributeError as error:
-        known = [n for n in dir(importlib.import_module(module)) if not n.startswith("_")]
-        raise UserError(f"{path}: module {module} has no {name}{suggest(name, known)}") from error
+        loaded = importlib.import_module(module)
+    except Exception as error:
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing and f"{module}.".startswith(f"{missing}."):
+            near = suggest(module, _beside(module))
+            raise UserError(f"{path}: no module {missing}{near or _INSTALLED}") from error
+        raise UserError(f"{path} cannot be imported: {where_in(error, [path])}") from error
+    if not hasattr(loaded, name):
+        known = [one for one in vars(loaded) if not one.startswith("_")]
+        raise UserError(f"{path}: module {module} has no {name}{suggest(name, known)}")
+    return getattr(loaded, name)
+
+
+_INSTALLED = "; is its package installed beside wm?"
+
+
+def _beside(module: str) -> list[str]:
+    """The modules of the package that a module should be in."""
+    package = module.rpartition(".")[0]
+    places = getattr(sys.modules.get(package), "__path__", [])
+    return [f"{package}.{one.name}" for one in pkgutil.iter_modules(places)]
 
 
 def model_entry(predict: str | None, space: str | None, variant: str) -> Entry:

@@ -13,7 +13,12 @@ from harness.registry import MODELS, model_entry
 from harness.tasks import find_task
 from models.sizes import sizes_for
 
-FAMILIES = {"models.rssm:RSSM": "rssm", "models.reward_predictor:RewardPredictor": "reward_predictor"}
+FAMILIES = {
+    "models.rssm:RSSM": "rssm",
+    "models.reward_predictor:RewardPredictor": "reward_predictor",
+    "models.feedforward:FeedForward": "feedforward",
+    "models.feedforward:ActionsOnly": "actions",
+}
 """The size presets of each built-in class."""
 
 
@@ -27,15 +32,9 @@ def not_built(config: RunConfig) -> str:
         model_entry(config.predict, config.space, "standard")
     except UserError as error:
         return str(error)
-    design = f"{config.predict}-{config.space}-{config.dynamics}"
-    missing = (
-        (
-            design == "rewards-pixel-stochastic",
-            f"{design} does not exist yet; there is rewards-pixel-deterministic",
-        ),
-        (config.reward_from == "image", "reward_from image does not exist yet; there is state"),
-    )
-    return next((words for applies, words in missing if applies), "")
+    if config.reward_from == "image":
+        return "reward_from image does not exist yet; there is state"
+    return ""
 
 
 @cache
@@ -48,10 +47,10 @@ def contradiction(config: RunConfig) -> str:
     """What makes no sense in a configuration whose fields are right one by one, or the empty string."""
     if config.agent != "model":
         return ""
-    own = config.model.name != "auto"
-    return _too_long(config) or (
-        "" if own else _variant_clash(config) or _axes_clash(config) or _widths_clash(config)
-    )
+    checks = [_too_long]
+    if config.model.name == "auto":
+        checks += [_variant_clash, _axes_clash, _feedforward_clash, _legacy_clash, _widths_clash]
+    return next((words for check in checks if (words := check(config))), "")
 
 
 def _too_long(config: RunConfig) -> str:
@@ -86,6 +85,39 @@ def _axes_clash(config: RunConfig) -> str:
         return (
             "reward_gradient separate with reward_from image is what stopped is: the net that reads the frames has "
             "parameters of its own; write reward_gradient: stopped"
+        )
+    return ""
+
+
+def _feedforward_clash(config: RunConfig) -> str:
+    variant = config.model.variant
+    if variant in {"feedforward", "actions"} and config.dynamics == "stochastic":
+        return f"model.variant {variant} has no stochastic form; write dynamics: deterministic, or variant: standard"
+    if variant == "feedforward":
+        limit = config.train.forecast
+        for name, horizon in (("planner", config.planner.horizon), ("evaluation", config.evaluation.horizon)):
+            if horizon > limit:
+                return (
+                    f"{name}.horizon ({horizon}) is beyond what model.variant feedforward is trained on: it has "
+                    f"weights for train.forecast ({limit}) steps; write train.forecast: {horizon}, or a shorter "
+                    "horizon"
+                )
+    return ""
+
+
+def _legacy_clash(config: RunConfig) -> str:
+    latent = config.space == "latent"
+    if config.legacy.blind_inputs and latent:
+        return (
+            "legacy.blind_inputs is a fault of the reference's pixel designs (space: pixel); its latent ones saw "
+            "their frames"
+        )
+    if config.legacy.blind_inputs and config.model.variant == "actions":
+        return "legacy.blind_inputs: model.variant actions sees no frames as it is"
+    if config.legacy.leaking_reward and not (latent and config.reward_from == "image"):
+        return (
+            "legacy.leaking_reward is a fault of the reference's reward read from decoded frames (space: latent, "
+            "reward_from: image); no other design has a net for it to leak into"
         )
     return ""
 
