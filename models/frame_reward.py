@@ -54,9 +54,9 @@ class FrameReward(nn.Module):
         self.head = MLP(2 * code + actions + extras, hidden, outputs)
 
     def encode(self, image: Tensor) -> Tensor:
-        """Frames f32[N, 3, h, w] in a unit range, the same in training and use, to codes [N, code]."""
+        """Frames f32[N, 3, h, w] in a unit range, the same in training and use, to codes f32[N, code]."""
         code: Tensor = self.encoder(image)
-        return code
+        return code.float()
 
     def forward(self, before: Tensor, after: Tensor, action: Tensor, extras: Tensor | None = None) -> Tensor:
         """Codes [.., code] of the two frames, action [.., A] and extras [.., E] to f32[.., outputs]."""

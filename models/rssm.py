@@ -15,23 +15,30 @@ to constants. The open-loop forecast starts at a column k drawn per clip::
     column     0 ... k-1    k ... T-1
     belief     posterior    forecast from the posterior of k-1, scored against columns k ... T-1
 
-Of its frames a quarter of the columns, drawn per clip, is decoded, with weights that keep the term unbiased.
+Of its frames a quarter of the columns, drawn per clip, is decoded, with weights that keep the term unbiased;
+all of them where the reward is read from the decoded frames (`models.rewnet`) instead of the belief.
+
+With `reward_gradient: stopped` the reward's gradient ends at the belief, or at the decoded frames. The
+continuation is read from the belief all the same, and its gradient trains it.
 """
 
 from __future__ import annotations
 
-import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.distributions import Gaussian, kl_divergence, masked_mean
+from models.columns import forecast_starts, some_rows
+from models.distributions import kl_divergence, masked_mean
 from models.dynamics import Cell, DeterministicCell, RSSMState, StochasticCell
+from models.filtering import nothing_seen, restart, scan
 from models.networks import MLP, ConvDecoder, ConvEncoder, scale_image
 from models.regions import image_region
-from models.sizes import sizes_for
+from models.rewnet import FrameState, ImageReward
+from models.sizes import RSSMSizes, sizes_for
+from models.trees import expand_rows
 from models.types import (
     Call,
     Draw,
@@ -44,32 +51,32 @@ from models.types import (
     SequenceBatch,
 )
 
-DECODED_PART = 4
-"""One column in so many of an open-loop forecast is decoded in training."""
 
+class Clips(NamedTuple):
+    """A training batch, and what the heads need of its frames."""
 
-class Track(NamedTuple):
-    """What the scan over a batch of clips leaves."""
-
-    closed: Tensor  # [B, T, F]: features of the beliefs that saw every column up to theirs
-    open: Tensor | None  # [B, T, F]: features of the forecast, meaningful from column k on
-    hidden: Tensor  # [B, T, D]: recurrent states before their column was seen
-    posterior: Gaussian | None  # [B, T, S]
+    batch: SequenceBatch
+    images: Tensor  # f32[B T, 3, h, w] in [-0.5, 0.5]
+    codes: Tensor | None  # f32[B, T, code]: as the net that reads rewards from frames encodes them
 
 
 class RSSM(nn.Module):
     """Recurrent state-space model with a reward head and, if images are predicted, a decoder.
+
+    Its state is an `RSSMState`, or a `FrameState` around one if rewards are read from frames.
 
     Args:
         spec: what to predict, from what.
         design: how.
 
     Raises:
-        ValueError: an unknown size, width or option, a reward gradient that is not available, or image sides
-            that the networks do not take.
+        ValueError: an unknown size, width or option, a combination that makes no sense, or image sides that the
+            networks do not take.
     """
 
     version = 1
+    window: int | None = None
+    """Columns after which the filter starts anew; None: it never does."""
     mask: Tensor | None
 
     def __init__(self, spec: ModelSpec, design: ModelDesign) -> None:
@@ -95,7 +102,7 @@ class RSSM(nn.Module):
             )
             features = sum(self.cell.widths)
             hidden = [sizes.reward_units] * sizes.reward_layers
-            self.reward = MLP(features, hidden, 1)
+            self.reward = self._reward_head(features, hidden, sizes, design)
             self.continues = MLP(features, hidden, 1) if spec.predict_continues else None
             self.decoder = (
                 ConvDecoder(features, sizes.decoder_code, sizes.decoder_channels, spec.image_shape)
@@ -107,6 +114,15 @@ class RSSM(nn.Module):
             None if whole else image_region(*spec.image_shape[1:], design.image_fraction, design.region_seed)
         )
         self.register_buffer("mask", region, persistent=False)
+
+    def _reward_head(
+        self, features: int, hidden: list[int], sizes: RSSMSizes, design: ModelDesign
+    ) -> MLP | ImageReward | None:
+        if not self.spec.predict_rewards:
+            return None
+        if design.reward_from == "image":
+            return ImageReward(self.spec, sizes, leaking=design.leaking_reward)
+        return MLP(features, hidden, 1)
 
     def draws(self, call: Call, lead: tuple[int, ...], steps: int = 1) -> dict[str, Draw]:
         """Noise of a call (`models.types.WorldModel.draws`).
@@ -124,40 +140,74 @@ class RSSM(nn.Module):
             draws["split"] = Draw(lead, "uniform")
             if stochastic:
                 draws["prior"] = Draw((*lead, steps, stochastic))
-            if self.decoder is not None:
+            if self.decoder is not None and not isinstance(self.reward, ImageReward):
                 draws["frames"] = Draw((*lead, steps), "uniform")
         return draws
 
-    def initial(self, batch: int) -> RSSMState:
-        """The belief before anything was observed: zeros [B, ...]."""
-        like = next(self.reward.parameters())
-        return RSSMState(*(like.new_zeros(batch, width) for width in self.cell.widths))
+    def initial(self, batch: int) -> Any:
+        """The state before anything was observed: zeros [B, ...]."""
+        belief = nothing_seen(self.cell, batch)
+        return self.reward.initial(belief) if isinstance(self.reward, ImageReward) else belief
 
-    def observe(self, state: RSSMState, obs: Observation, noise: Noise) -> RSSMState:
+    def observe(self, state: Any, obs: Observation, noise: Noise) -> Any:
         """Takes in one column; rows with `first` start from the initial belief and a zero action."""
-        first = obs.first[:, None]
-        state = RSSMState(*(part.masked_fill(first, 0) for part in state))
-        hidden = self.cell.advance(state, obs.action.masked_fill(first, 0))
-        code = self.cell.code(self.encoder(scale_image(obs.image)))
-        return self.cell.correct(hidden, code, noise.get("posterior"))[0]
+        images = scale_image(obs.image)
+        belief, action = restart(_belief(state), obs.action, obs.first)
+        hidden = self.cell.advance(belief, action)
+        belief, _ = self.cell.correct(hidden, self.cell.code(self.encoder(images)), noise.get("posterior"))
+        return self.remember(belief, images, obs)
 
-    def expand(self, state: RSSMState, candidates: int) -> RSSMState:
+    def remember(self, belief: RSSMState, images: Tensor, obs: Observation) -> RSSMState | FrameState:
+        """The state of a belief that has seen `obs`, whose images are f32[B, 3, h, w] in [-0.5, 0.5]."""
+        if isinstance(self.reward, ImageReward):
+            return self.reward.remember(belief, images, obs.reward)
+        return belief
+
+    def expand(self, state: Any, candidates: int) -> Any:
         """[B, ...] to views [B, C, ...]."""
-        return RSSMState(*(part[:, None].expand(-1, candidates, -1) for part in state))
+        return expand_rows(state, candidates)
 
-    def predict(self, state: RSSMState, actions: Tensor, noise: Noise, *, decode: bool) -> Forecast:
-        """Rolls out open loop over actions [.., H, A]; see `models.types.WorldModel.predict`."""
-        features = self.imagine(state, actions, noise)
-        reward = self.reward(features).squeeze(-1).float().movedim(0, -1)
-        continues = None
+    def predict(self, state: Any, actions: Tensor, noise: Noise, *, decode: bool) -> Forecast:
+        """Rolls out open loop over actions [.., H, A]; see `models.types.WorldModel.predict`.
+
+        Rewards that are read from frames have them decoded whatever `decode` says.
+        """
+        features = self.imagine(_belief(state), actions, noise)
+        image = continues = None
+        if isinstance(self.reward, ImageReward):
+            codes, image = self._decode_and_see(features, self.reward, keep=decode)
+            reward = self.reward.forecast(state, codes, actions)
+        else:
+            if self.reward is None:
+                reward = features.new_zeros(features.shape[:-1]).movedim(0, -1)
+            else:
+                reward = self.reward(features).squeeze(-1).float().movedim(0, -1)
+            if decode and self.decoder is not None:
+                image = _shown(self._decode(features.movedim(0, -2)))
         if self.continues is not None:
             continues = self.continues(features).squeeze(-1).float().sigmoid().movedim(0, -1)
-        image = None
-        if decode and self.decoder is not None:
-            features = features.movedim(0, -2)
-            image = (self.decoder(features.flatten(0, -2)).float() + 0.5).clamp(0, 1)
-            image = image.unflatten(0, features.shape[:-1])
         return Forecast(reward, image, continues)
+
+    def _decode_and_see(
+        self, features: Tensor, reward: ImageReward, *, keep: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """Codes [H, .., code] of the frames that features [H, .., F] decode to, and the images if kept.
+
+        One step after the other: the frames of all candidates and steps at once would fill the memory.
+        """
+        codes, images = [], []
+        for step in features:
+            frames = self._decode(step)
+            codes.append(reward.see(frames.flatten(0, -4)).view(*step.shape[:-1], -1))
+            if keep:
+                images.append(_shown(frames))
+        return torch.stack(codes), torch.stack(images, -4) if keep else None
+
+    def _decode(self, features: Tensor) -> Tensor:
+        """Features [.., F] to frames f32[.., 3, h, w], in [-0.5, 0.5] where they are right."""
+        assert self.decoder is not None
+        frames: Tensor = self.decoder(features.flatten(0, -2)).float()
+        return frames.view(*features.shape[:-1], *frames.shape[1:])
 
     def imagine(self, state: RSSMState, actions: Tensor, noise: Noise) -> Tensor:
         """Features [H, .., F] of the open-loop forecast over actions [.., H, A]."""
@@ -178,13 +228,12 @@ class RSSM(nn.Module):
         """
         images = scale_image(batch.image.flatten(0, 1))
         codes = self.cell.code(self.encoder(images)).unflatten(0, batch.mask.shape)
-        split = _split(batch.mask, noise["split"]) if self.weights.open_loop_weight else None
-        track = self.scan(codes, batch.action, noise, split)
+        split = forecast_starts(batch.mask, noise["split"]) if self.weights.open_loop_weight else None
+        track = scan(self.cell, codes, batch.action, noise, split, self.window)
+        seen = self.reward.net.encode(images) if isinstance(self.reward, ImageReward) else None
+        clips = Clips(batch, images, None if seen is None else seen.view(*batch.mask.shape, -1))
 
-        terms = self._head_terms(track.closed, batch, batch.mask)
-        if self.decoder is not None:
-            errors = self._image_errors(track.closed.flatten(0, 1), images)
-            terms |= {name: masked_mean(e.view_as(batch.mask), batch.mask) for name, e in errors.items()}
+        terms = self._terms(track.closed, clips, batch.mask, None, None)
         total = self._weigh(terms)
         prior = self.cell.prior(track.hidden)
         if track.posterior is not None and prior is not None:
@@ -194,121 +243,116 @@ class RSSM(nn.Module):
                 kl.clamp(min=self.weights.free_nats), batch.mask
             )
         if split is not None and track.open is not None:
-            forecast = self._open_loop_terms(track.open, images, batch, split, noise)
+            ahead = torch.arange(batch.mask.shape[1], device=split.device) >= split[:, None]
+            forecast = self._terms(track.open, clips, batch.mask * ahead, noise.get("frames"), split)
             total = total + self.weights.open_loop_weight * self._weigh(forecast)
             terms |= {f"open_loop_{name}": term for name, term in forecast.items()}
         return Loss(total, {name: term.detach() for name, term in terms.items()})
 
-    def scan(self, codes: Tensor, actions: Tensor, noise: Noise, split: Tensor | None) -> Track:
-        """Filters clips, and forecasts each from column `split` [B] on in the same scan, unless it is None.
+    def _terms(
+        self, features: Tensor, clips: Clips, mask: Tensor, drawn: Tensor | None, split: Tensor | None
+    ) -> dict[str, Tensor]:
+        """Image, reward and continuation terms of features [B, T, F], means over the columns of `mask`.
 
         Args:
-            codes: [B, T, units], of the frames.
-            actions: [B, T, A].
-            noise: of the loss.
-            split: integers in 1 .. T - 1, or None.
+            features: of the filter, or of a forecast.
+            clips: what they are compared with.
+            mask: f32[B, T].
+            drawn: uniform draws [B, T]: a quarter of the columns, drawn by them, is decoded; None: all are.
+            split: the first columns [B] of the forecast, or None.
         """
-        posterior, prior = noise.get("posterior"), noise.get("prior")
-        state = ahead = self.initial(codes.shape[0])
-        closed, opened, hiddens, posteriors = [], [], [], []
-        for t in range(codes.shape[1]):
-            action = actions[:, t]
-            if split is None or t == 0:
-                hidden = self.cell.advance(state, action)
-            else:  # the filter and the forecast move as one batch of 2 B rows
-                start = (split >= t)[:, None]  # the column before is still observed
-                origin = [torch.where(start, left, right) for left, right in zip(state, ahead, strict=True)]
-                rows = RSSMState(*(torch.cat(pair) for pair in zip(state, origin, strict=True)))
-                hidden, ahead_hidden = self.cell.advance(rows, torch.cat([action, action])).chunk(2)
-                ahead = self.cell.forecast(ahead_hidden, None if prior is None else prior[:, t])
-            state, gaussian = self.cell.correct(
-                hidden, codes[:, t], None if posterior is None else posterior[:, t]
-            )
-            if t == 0:
-                ahead = state
-            closed.append(state.features)
-            opened.append(ahead.features)
-            hiddens.append(hidden)
-            if gaussian is not None:
-                posteriors.append(gaussian)
-        stacked = None
-        if posteriors:
-            stacked = Gaussian(*(torch.stack(part, 1) for part in zip(*posteriors, strict=True)))
-        ahead_features = None if split is None else torch.stack(opened, 1)
-        return Track(torch.stack(closed, 1), ahead_features, torch.stack(hiddens, 1), stacked)
-
-    def _head_terms(self, features: Tensor, batch: SequenceBatch, mask: Tensor) -> dict[str, Tensor]:
-        """Reward and continuation terms of features [B, T, F] over the columns of `mask`, less the resets."""
-        mask = mask * ~batch.first
-        read = features.detach() if self.stop_reward_gradient else features
-        error = self.reward(read).squeeze(-1).float() - batch.reward
-        terms = {"reward_loss": masked_mean(0.5 * error.square(), mask)}
+        terms: dict[str, Tensor] = {}
+        frames = None
+        if self.decoder is not None:
+            rows, weight = (slice(None), mask) if drawn is None else some_rows(mask, drawn)
+            frames = self._decode(features.flatten(0, 1)[rows])
+            errors = self._image_errors(frames, clips.images[rows])
+            total = mask.sum().clamp(min=1)
+            terms |= {name: (error.view_as(weight) * weight).sum() / total for name, error in errors.items()}
+        mask = mask * ~clips.batch.first
+        readings = self._read_rewards(features, frames, clips, split)
+        if readings is not None:
+            squared = (readings - clips.batch.reward).square().mean(0)
+            terms["reward_loss"] = masked_mean(0.5 * squared, mask)
         if self.continues is not None:
             logit = self.continues(features).squeeze(-1).float()
-            entropy = F.binary_cross_entropy_with_logits(logit, 1 - batch.terminal.float(), reduction="none")
+            goes_on = 1 - clips.batch.terminal.float()
+            entropy = F.binary_cross_entropy_with_logits(logit, goes_on, reduction="none")
             terms["continue_loss"] = masked_mean(entropy, mask)
         return terms
 
-    def _image_errors(self, features: Tensor, images: Tensor) -> dict[str, Tensor]:
-        """Half the squared error of the decoded features [N, F] against images [N, 3, h, w], by term: [N]."""
-        assert self.decoder is not None
-        squared = (self.decoder(features).float() - images).square()
+    def _read_rewards(
+        self, features: Tensor, frames: Tensor | None, clips: Clips, split: Tensor | None
+    ) -> Tensor | None:
+        """Rewards [readings, B, T] from features [B, T, F], or from the frames [B T, 3, h, w] decoded of them."""
+        if isinstance(self.reward, ImageReward):
+            assert frames is not None
+            assert clips.codes is not None
+            read = frames.detach() if self.stop_reward_gradient else frames
+            decoded = self.reward.see(read).view_as(clips.codes)
+            if split is None:
+                return self.reward.closed_loop(clips.codes, decoded, clips.batch)
+            return self.reward.open_loop(clips.codes, decoded, clips.batch, split)
+        if self.reward is None:
+            return None
+        read = features.detach() if self.stop_reward_gradient else features
+        reward: Tensor = self.reward(read).squeeze(-1).float()
+        return reward[None]
+
+    def _image_errors(self, frames: Tensor, images: Tensor) -> dict[str, Tensor]:
+        """Half the squared error of decoded frames [N, 3, h, w] against images [N, 3, h, w], by term: [N]."""
+        squared = (frames - images).square()
         if self.mask is None:
             return {"image_loss": 0.5 * squared.sum((1, 2, 3))}
         full = squared.sum(1)
         return {"image_loss": 0.5 * (full * self.mask).sum((1, 2)), "image_loss_full": 0.5 * full.sum((1, 2))}
 
-    def _open_loop_terms(
-        self, features: Tensor, images: Tensor, batch: SequenceBatch, split: Tensor, noise: Noise
-    ) -> dict[str, Tensor]:
-        """The terms of a forecast [B, T, F] that starts at column `split`, means over its columns."""
-        length = features.shape[1]
-        ahead = torch.arange(length, device=split.device) >= split[:, None]
-        mask = batch.mask * ahead
-        terms = self._head_terms(features, batch, mask)
-        if self.decoder is not None:
-            columns, weight = _some_columns(mask, noise["frames"])
-            rows = columns + length * torch.arange(len(columns), device=columns.device)[:, None]
-            rows = rows.flatten()
-            errors = self._image_errors(features.flatten(0, 1)[rows], images[rows])
-            total = mask.sum().clamp(min=1)
-            terms |= {name: (error.view_as(weight) * weight).sum() / total for name, error in errors.items()}
-        return terms
-
     def _weigh(self, terms: dict[str, Tensor]) -> Tensor:
-        total = self.weights.reward_scale * terms["reward_loss"]
-        if "image_loss" in terms:
-            total = total + self.weights.image_scale * terms["image_loss"]
-        return total + terms["continue_loss"] if "continue_loss" in terms else total
+        scales = {
+            "reward_loss": self.weights.reward_scale,
+            "image_loss": self.weights.image_scale,
+            "continue_loss": 1.0,
+        }
+        weighted = [scale * terms[name] for name, scale in scales.items() if name in terms]
+        return sum(weighted[1:], weighted[0])
+
+
+def _belief(state: RSSMState | FrameState) -> RSSMState:
+    return state.belief if isinstance(state, FrameState) else state
+
+
+def _shown(frames: Tensor) -> Tensor:
+    """Decoded frames as a forecast holds them, in [0, 1]."""
+    return (frames + 0.5).clamp(0, 1)
 
 
 def _check(spec: ModelSpec, design: ModelDesign) -> None:
-    if design.options:
-        raise ValueError(f"RSSM has no options: {', '.join(design.options)}")
-    if design.reward_from != "state":
-        raise ValueError(f"reward_from {design.reward_from} does not exist yet")
-    if design.reward_gradient not in {"shared", "stopped"}:
-        raise ValueError(f"no reward_gradient {design.reward_gradient}; there are shared, stopped")
-    if design.reward_gradient == "stopped" and not spec.predict_images:
-        raise ValueError(
-            "reward_gradient stopped leaves a design that predicts rewards only nothing to learn from"
-        )
-
-
-def _split(mask: Tensor, uniform: Tensor) -> Tensor:
-    """The first column of each clip's forecast: uniform over 1 .. length - 1, from a uniform draw [B]."""
-    length = mask.sum(1)
-    return 1 + (uniform * (length - 1)).floor().clamp(max=length - 2).clamp(min=0).long()
-
-
-def _some_columns(mask: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
-    """Columns [B, n] drawn without replacement among those of `mask` [B, T], and their weights [B, n].
-
-    n is T / 4, rounded up. The weighted sum over the drawn columns is an unbiased estimate of the sum over
-    all of `mask`: a column drawn outside it, when it has fewer than n, weighs nothing.
-    """
-    count = math.ceil(mask.shape[1] / DECODED_PART)
-    order, columns = torch.where(mask > 0, uniform, -1.0).topk(count, dim=1)
-    available = mask.sum(1, keepdim=True)
-    drawn = (order >= 0).float()
-    return columns, drawn * available / drawn.sum(1, keepdim=True).clamp(min=1)
+    stopped = design.reward_gradient == "stopped"
+    refused = (
+        (design.options, f"RSSM has no options: {', '.join(design.options)}"),
+        (design.reward_from not in {"state", "image"}, f"no reward_from {design.reward_from}"),
+        (
+            design.reward_gradient not in {"shared", "stopped"},
+            f"no reward_gradient {design.reward_gradient}; there are shared, stopped",
+        ),
+        (
+            design.reward_from == "image" and not spec.predict_images,
+            "reward_from image needs a design that predicts images (predict: images)",
+        ),
+        (
+            stopped and not spec.predict_images,
+            "reward_gradient stopped leaves a design that predicts rewards only nothing to learn from",
+        ),
+        (
+            stopped and design.image_fraction == 0,
+            "reward_gradient stopped leaves a design with image_fraction 0 nothing to learn from",
+        ),
+        (
+            design.leaking_reward and design.reward_from != "image",
+            "legacy.leaking_reward is a fault of rewards read from frames; write reward_from: image",
+        ),
+        (design.blind_inputs, "legacy.blind_inputs is a fault of pixel designs; latent ones never had it"),
+    )
+    for applies, words in refused:
+        if applies:
+            raise ValueError(words)

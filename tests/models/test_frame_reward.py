@@ -43,7 +43,7 @@ def test_it_is_float32_under_autocast():
     model = net()
     with torch.autocast("cpu", torch.bfloat16):
         code = model.encode(torch.rand(2, 3, 16, 16))
-        assert model(code, code, torch.zeros(2, 2)).dtype == torch.float32
+        assert code.dtype == model(code, code, torch.zeros(2, 2)).dtype == torch.float32
 
 
 def test_it_learns_how_far_a_bar_has_moved():

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
 
+from models.filtering import scan
 from models.networks import scale_image
-from models.rssm import _some_columns, _split
+from models.columns import forecast_starts, some_columns
 from models.types import LossWeights
 from tests.models.designs import (
     LATENT,
@@ -31,7 +32,8 @@ PUBLISHED = LossWeights(open_loop_weight=0.0)
 
 def track_of(model, batch, noise, split):
     codes = model.cell.code(model.encoder(scale_image(batch.image.flatten(0, 1))))
-    return model.scan(codes.unflatten(0, batch.mask.shape), batch.action, noise, split)
+    codes = codes.unflatten(0, batch.mask.shape)
+    return scan(model.cell, codes, batch.action, noise, split, model.window)
 
 
 def unit_gaussian_log_prob(mean, value, event_dims):
@@ -153,14 +155,14 @@ def test_the_decoded_columns_estimate_the_whole_open_loop_image_term():
 def test_split_is_uniform_over_the_columns_that_exist():
     mask = torch.ones(4000, 6)
     mask[2000:, 4:] = 0
-    split = _split(mask, torch.rand(4000, generator=torch.Generator().manual_seed(0)))
+    split = forecast_starts(mask, torch.rand(4000, generator=torch.Generator().manual_seed(0)))
     for rows, length in ((split[:2000], 6), (split[2000:], 4)):
         counts = torch.bincount(rows, minlength=length)
         assert counts[0] == 0
         assert len(counts) == length
         assert (counts[1:] > 0.8 * 2000 / (length - 1)).all()
-    assert _split(torch.ones(1, 2), torch.tensor([0.99])).item() == 1
-    assert _split(torch.ones(1, 1), torch.tensor([0.99])).item() == 1
+    assert forecast_starts(torch.ones(1, 2), torch.tensor([0.99])).item() == 1
+    assert forecast_starts(torch.ones(1, 1), torch.tensor([0.99])).item() == 1
 
 
 def test_drawn_columns_estimate_sums_over_masks_of_any_length():
@@ -169,7 +171,7 @@ def test_drawn_columns_estimate_sums_over_masks_of_any_length():
     values = torch.rand(5, 9, generator=generator)
     sums = []
     for _ in range(2000):
-        columns, weight = _some_columns(mask, torch.rand(5, 9, generator=generator))
+        columns, weight = some_columns(mask, torch.rand(5, 9, generator=generator))
         assert columns.shape == (5, 3)
         assert all(len(set(row.tolist())) == 3 for row in columns)
         sums.append((values.gather(1, columns) * weight).sum(1))
