@@ -31,6 +31,12 @@ MODELS: dict[tuple[str, str, str], Entry] = {
     ("images", "latent", "standard"): Entry("models.rssm:RSSM", 1, "RSSM with image decoder and reward head"),
     ("rewards", "latent", "standard"): Entry("models.rssm:RSSM", 1, "RSSM with reward head only"),
     ("images", "pixel", "standard"): Entry("models.sv2p:SV2P", 1, "SV2P: CDNA frames from a recurrent tower"),
+    ("images", "latent", "window"): Entry(
+        "models.windowed:WindowedRSSM", 1, "RSSM whose belief has seen the last model.context columns only"
+    ),
+    ("rewards", "latent", "window"): Entry(
+        "models.windowed:WindowedRSSM", 1, "RSSM with reward head only, and the same window"
+    ),
     ("rewards", "pixel", "standard"): Entry(
         "models.reward_predictor:RewardPredictor", 1, "recurrent reward predictor on frames"
     ),

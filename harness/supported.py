@@ -15,7 +15,9 @@ from models.sizes import sizes_for
 
 FAMILIES = {
     "models.rssm:RSSM": "rssm",
+    "models.windowed:WindowedRSSM": "rssm",
     "models.reward_predictor:RewardPredictor": "reward_predictor",
+    "models.sv2p:SV2P": "sv2p",
     "models.feedforward:FeedForward": "feedforward",
     "models.feedforward:ActionsOnly": "actions",
 }
@@ -32,8 +34,6 @@ def not_built(config: RunConfig) -> str:
         model_entry(config.predict, config.space, "standard")
     except UserError as error:
         return str(error)
-    if config.reward_from == "image":
-        return "reward_from image does not exist yet; there is state"
     return ""
 
 
@@ -81,6 +81,8 @@ def _axes_clash(config: RunConfig) -> str:
             return "reward_gradient stopped leaves a design that predicts rewards only nothing to learn from"
         if config.reward_gradient == "separate":
             return "reward_gradient separate needs a design that predicts images (predict: images)"
+    if config.reward_gradient == "stopped" and config.space == "latent" and config.image_fraction == 0:
+        return "reward_gradient stopped leaves a latent design with image_fraction 0 nothing to learn from"
     if config.reward_gradient == "separate" and config.reward_from == "image":
         return (
             "reward_gradient separate with reward_from image is what stopped is: the net that reads the frames has "

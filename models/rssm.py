@@ -160,7 +160,7 @@ class RSSM(nn.Module):
     def remember(self, belief: RSSMState, images: Tensor, obs: Observation) -> RSSMState | FrameState:
         """The state of a belief that has seen `obs`, whose images are f32[B, 3, h, w] in [-0.5, 0.5]."""
         if isinstance(self.reward, ImageReward):
-            return self.reward.remember(belief, images, obs.reward)
+            return self.reward.remember(belief, images, obs.reward.masked_fill(obs.first, 0))
         return belief
 
     def expand(self, state: Any, candidates: int) -> Any:
@@ -345,7 +345,7 @@ def _check(spec: ModelSpec, design: ModelDesign) -> None:
         ),
         (
             stopped and design.image_fraction == 0,
-            "reward_gradient stopped leaves a design with image_fraction 0 nothing to learn from",
+            "reward_gradient stopped leaves a latent design with image_fraction 0 nothing to learn from",
         ),
         (
             design.leaking_reward and design.reward_from != "image",

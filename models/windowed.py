@@ -76,8 +76,8 @@ class WindowedRSSM(RSSM):
     def observe(self, state: WindowState, obs: Observation, noise: Noise) -> WindowState:
         """Takes in one column for the window's oldest, and filters the window anew, with noise [B, K, S]."""
         images = scale_image(obs.image)
-        codes = _push(state.codes, self.cell.code(self.encoder(images)).float())
-        actions = _push(state.actions, obs.action)
+        codes = _push(state.codes, self.cell.code(self.encoder(images)).float(), obs.first)
+        actions = _push(state.actions, obs.action.masked_fill(obs.first[:, None], 0), obs.first)
         columns = (state.columns + 1).clamp(max=self.columns).masked_fill(obs.first, 1)
         posterior = noise.get("posterior")
         belief = nothing_seen(self.cell, len(columns))
@@ -93,6 +93,6 @@ class WindowedRSSM(RSSM):
         return super().predict(state.seen, actions, noise, decode=decode)
 
 
-def _push(ring: Tensor, new: Tensor) -> Tensor:
-    """[B, K, ...] without its oldest column and with `new` [B, ...] as its last."""
-    return torch.cat([ring[:, 1:], new[:, None]], 1)
+def _push(ring: Tensor, new: Tensor, first: Tensor) -> Tensor:
+    """[B, K, W] without its oldest column and with `new` [B, W] as its last; zeros before it if `first`."""
+    return torch.cat([ring[:, 1:].masked_fill(first[:, None, None], 0), new[:, None]], 1)
