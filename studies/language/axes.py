@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from harness.registry import suggest
 from studies.language.document import Node, join
 from studies.language.fields import FieldSpec, check_value, find, listed, sections, unknown
-from studies.language.names import AGENTS, CANONICAL, is_glob, known_tasks, matching
+from studies.language.names import AGENTS, is_glob, known_tasks, matching
 from studies.language.problems import Mark, Problems
+from studies.language.reference import known_designs
 from studies.language.study import MAX_RUNS, Axis, Fields, Known, Located, Where, range_length
 
 _RANGE = re.compile(r"range\(\s*(-?[0-9]{1,40})\s*(?:,\s*(-?[0-9]{1,40})\s*)?\)")
@@ -194,17 +195,23 @@ def _designs(node: Node, path: str, known: Known, problems: Problems) -> Iterato
         found = matching(text, names)
         if not found and known.complete:
             have = f"written are {listed(names[:8])}" if names else "none is written"
-            reach = "; the known names are reached by name, not by globs" if matching(text, CANONICAL) else ""
+            reach = (
+                "; the known names are reached by name, not by globs"
+                if matching(text, known_designs())
+                else ""
+            )
             problems.add(node.mark, path, f"{text!r} matches no design of this study ({have}{reach})")
         yield from (Located(name, node.mark, path, glob=True) for name in found)
-    elif text in names or text in CANONICAL:
+    elif text in names or text in known_designs():
         yield Located(text, node.mark, path)
     elif text in AGENTS:
         problems.add(
             node.mark, path, f"{text!r} is an agent, not a design: include: [{{agent: {text}, ...}}]"
         )
     elif known.complete:
-        problems.add(node.mark, path, f"unknown design {text[:80]!r}{suggest(text, [*names, *CANONICAL])}")
+        problems.add(
+            node.mark, path, f"unknown design {text[:80]!r}{suggest(text, [*names, *known_designs()])}"
+        )
 
 
 def _condition(
@@ -213,7 +220,7 @@ def _condition(
     """One value of a condition. Globs over names must match one that exists; other texts must be values."""
     value = node.plain()
     if spec is None or name == "task":
-        names = [*known.designs, *CANONICAL, *AGENTS] if spec is None else known_tasks()
+        names = [*known.designs, *known_designs(), *AGENTS] if spec is None else known_tasks()
         kind = "design" if spec is None else "task"
         if not isinstance(value, str):
             problems.add(node.mark, path, f"must be the name of a {kind} or a glob, not {node.describe()}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -14,11 +15,11 @@ from harness.config.fields import Section
 from harness.config.run import AXES
 from harness.config.sections import EnvConfig
 from harness.errors import UserError
+from harness.refusal import refusal
 from harness.supported import contradiction, not_built
-from studies.language.designs import canonical
+from studies.language.designs import known_design, meaning
 from studies.language.fields import find, sections
 from studies.language.match import Condition
-from studies.language.names import CANONICAL
 from studies.language.study import Design, Study, plain_fields
 
 _NAME = re.compile(r"[a-z_]+(?:\.[a-z_]+)*")
@@ -69,7 +70,7 @@ class Builder:
         return merged
 
     def _design(self, label: str) -> Design:
-        design = self.designs.get(label) or canonical(label)
+        design = self.designs.get(label) or known_design(label)
         assert design is not None, label
         return design
 
@@ -114,7 +115,7 @@ def build_config(merged: dict[str, Any], label: str | None) -> RunConfig:
     if not_built(config):
         raise NotBuiltError(not_built(config))
     complaint = _task_complaint(config.task, config.env)
-    if complaint:
+    if complaint or (complaint := refusal(config)):
         raise ImpossibleError(complaint)
     return config
 
@@ -135,9 +136,10 @@ def exploded(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _check_label(config: RunConfig) -> None:
     """A design of a known name is what its name says, whatever a cell or an override set."""
-    for axis, value in CANONICAL.get(config.design or "", {}).items():
-        if getattr(config, axis) != value:
-            have = f"{axis} is {getattr(config, axis)} in a design named {config.design}"
+    for field, located in meaning(config.design or "").items():
+        value = operator.attrgetter(field)(config)
+        if value != located.value:
+            have = f"{field} is {value} in a design named {config.design}"
             raise ImpossibleError(f"{have}: write a design of its own")
 
 

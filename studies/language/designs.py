@@ -1,7 +1,8 @@
-"""The designs of a study: the eight known names, fragments, and what a factorial writes out."""
+"""The designs of a study: the known names, fragments, and what a factorial writes out."""
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import re
@@ -12,20 +13,34 @@ from studies.language.axes import is_mapping, read_axes, read_fields
 from studies.language.document import Node
 from studies.language.names import CANONICAL, check_design_name
 from studies.language.problems import Mark, Problems
+from studies.language.reference import MEANING, reference_designs
 from studies.language.study import MAX_DESIGNS, Axis, Design, Fields, Known, Located
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 
-def canonical(name: str) -> Design | None:
-    """One of the eight designs that are known without being written."""
+@functools.cache
+def known_design(name: str) -> Design | None:
+    """One of the designs that are known without being written: a corner, or one of the reference."""
     axes = CANONICAL.get(name)
-    if axes is None:
+    if axes is not None:
+        place = Mark("known designs")
+        fields = {axis: Located(value, place, name) for axis, value in axes.items()}
+        return Design(name, fields, place, name, written=False)
+    node = reference_designs().get(name)
+    if node is None:
         return None
-    place = Mark("known designs")
-    return Design(
-        name, {axis: Located(value, place, name) for axis, value in axes.items()}, place, name, written=False
-    )
+    problems = Problems()
+    fields = read_fields(node, f"designs.{name}", problems)
+    problems.raise_any()
+    return Design(name, fields, node.mark, name, written=False)
+
+
+@functools.cache
+def meaning(name: str) -> Fields:
+    """What the name of a known design stands for, by field; nothing for another name."""
+    known = known_design(name)
+    return {field: known.fields[field] for field in MEANING if field in known.fields} if known else {}
 
 
 def read_designs(fragments: Node | None, factorial: Node | None, problems: Problems) -> dict[str, Design]:
@@ -136,11 +151,11 @@ def _word(value: object) -> str:
 
 
 def _as_named(design: Design, problems: Problems) -> Design:
-    """A design of one of the eight known names has that name's axes; a fragment may leave them out."""
-    known = canonical(design.name)
+    """A design of a known name has that name's fields; a fragment may change those that the name does not mean."""
+    known = known_design(design.name)
     if known is None:
         return design
-    for axis, located in known.fields.items():
+    for axis, located in meaning(design.name).items():
         written = design.fields.get(axis)
         if written is not None and written.value != located.value:
             message = f"the name {design.name} means {axis}: {located.value}; choose another name"

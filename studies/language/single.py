@@ -9,17 +9,17 @@ from harness.config import RunConfig
 from harness.registry import suggest
 from studies.language.axes import is_mapping, read_fields
 from studies.language.build import ImpossibleError, build_config, exploded
-from studies.language.designs import canonical
+from studies.language.designs import known_design
 from studies.language.document import Node, parse_yaml, read_text
-from studies.language.names import CANONICAL
 from studies.language.overrides import read_overrides
 from studies.language.problems import Problems, StudyError
+from studies.language.reference import known_designs
 from studies.language.study import Fields, plain_fields
 
 
 def load_config(path: Path | str, overrides: Sequence[str] = ()) -> RunConfig:
-    """Reads one run's configuration: the fields that `base` of a study takes, and `design`, one of the eight
-    known names (or any other label, if the axes are written).
+    """Reads one run's configuration: the fields that `base` of a study takes, and `design`, one of the known
+    names (or any other label, if the axes are written).
 
     Raises:
         StudyError: with every problem of the file and the overrides.
@@ -44,14 +44,14 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> RunConfig:
 
 
 def _design(node: Node | None, written: Fields, problems: Problems) -> tuple[str | None, Fields]:
-    """The label of a design, and the axes that it means if it is one of the known names."""
+    """The label of a design, and the fields that it sets if it is one of the known names."""
     if node is None or node.value is None:
         return None, {}
     if not isinstance(node.value, str):
         problems.add(node.mark, "design", f"must be the name of a design, not {node.describe()}")
         return None, {}
-    design = canonical(node.value)
+    design = known_design(node.value)
     if design is None and not {"predict", "space", "dynamics"} <= written.keys():
-        hint = suggest(node.value, CANONICAL) or f"; there are {', '.join(CANONICAL)}"
+        hint = suggest(node.value, known_designs()) or f"; there are {', '.join(known_designs())}"
         problems.add(node.mark, "design", f"unknown design {node.value[:80]!r}{hint}")
     return node.value, design.fields if design else {}

@@ -96,7 +96,7 @@ class Design:
     fields: Fields
     mark: Mark
     path: str
-    written: bool = True  # False: one of the eight known names
+    written: bool = True  # False: one of the known names
 
 
 @dataclass(frozen=True, slots=True)
