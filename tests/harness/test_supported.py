@@ -21,20 +21,87 @@ CORNERS = list(
         ("shared", "stopped", "separate"),
     )
 )
+VARIANTS = ("standard", "window", "feedforward", "actions")
+LEGACY = ({}, {"blind_inputs": True}, {"leaking_reward": True}, {"shifted_evaluation": True})
+
+
+def configuration(corner, **sections):
+    axes = dict(zip(("predict", "space", "dynamics", "reward_from", "reward_gradient"), corner, strict=True))
+    fields = {"task": "toy/point-mass", "size": "tiny", "env": {"image_size": 32}, **axes, **sections}
+    return RunConfig.model_validate(fields)
+
+
+def refused_alike(config):
+    """What a plan refuses, or the empty string, after building it has come to the same."""
+    refused = contradiction(config) or not_built(config)
+    try:
+        build_model(config, find_task(config.task, config.env).spec, make_streams(config))
+    except UserError as error:
+        assert refused, f"{config.model.variant}, {config.legacy}: a plan lets pass what ends with: {error}"
+    else:
+        assert not refused, f"{config.model.variant}, {config.legacy}: can be built"
+    return refused
 
 
 @pytest.mark.parametrize("corner", CORNERS, ids=["-".join(corner) for corner in CORNERS])
 def test_the_plan_refuses_exactly_what_cannot_be_built(corner):
-    axes = dict(zip(("predict", "space", "dynamics", "reward_from", "reward_gradient"), corner, strict=True))
-    config = RunConfig.model_validate(
-        {"task": "toy/point-mass", "size": "tiny", "env": {"image_size": 32}, **axes}
-    )
-    refused = contradiction(config) or not_built(config)
-    if refused:
-        with pytest.raises(UserError):
-            build_model(config, find_task(config.task, config.env).spec, make_streams(config))
-    else:
-        build_model(config, find_task(config.task, config.env).spec, make_streams(config))
+    for variant, legacy in itertools.product(VARIANTS, LEGACY):
+        refused_alike(configuration(corner, model={"variant": variant}, legacy=legacy))
+
+
+REWARDS_PIXEL = ("rewards", "pixel", "deterministic", "state", "shared")
+
+
+@pytest.mark.parametrize(
+    ("corner", "sections", "message"),
+    [
+        (REWARDS_PIXEL, {}, ""),
+        (REWARDS_PIXEL, {"model": {"variant": "feedforward"}}, ""),
+        (REWARDS_PIXEL, {"model": {"variant": "actions"}}, ""),
+        (REWARDS_PIXEL, {"legacy": {"blind_inputs": True}}, ""),
+        (REWARDS_PIXEL, {"legacy": {"shifted_evaluation": True}}, ""),
+        (("rewards", "pixel", "stochastic", "state", "shared"), {}, ""),
+        (
+            ("rewards", "pixel", "stochastic", "state", "shared"),
+            {"model": {"variant": "feedforward"}},
+            "feedforward has no stochastic form; write dynamics: deterministic",
+        ),
+        (
+            ("rewards", "latent", "deterministic", "state", "shared"),
+            {"model": {"variant": "actions"}},
+            "actions is no form of rewards-latent",
+        ),
+        (
+            REWARDS_PIXEL,
+            {"legacy": {"blind_inputs": True}, "model": {"variant": "actions"}},
+            "actions sees no frames",
+        ),
+        (
+            ("rewards", "latent", "stochastic", "state", "shared"),
+            {"legacy": {"blind_inputs": True}},
+            "a fault of the reference's pixel designs",
+        ),
+        (REWARDS_PIXEL, {"legacy": {"leaking_reward": True}}, "a fault of the reference's reward read from"),
+    ],
+)
+def test_what_is_refused_and_why(corner, sections, message):
+    refused = refused_alike(configuration(corner, **sections))
+    assert message in refused
+    assert bool(message) == bool(refused)
+
+
+@pytest.mark.parametrize("section", ["planner", "evaluation"])
+def test_the_feedforward_form_forecasts_no_further_than_it_is_trained(section):
+    """Building it is fine; the forecast would fail, so the plan says so before."""
+    short = {"model": {"variant": "feedforward"}, "train": {"forecast": 8}, "planner": {"horizon": 8}}
+    short["evaluation"] = {"horizon": 8}
+    assert not contradiction(configuration(REWARDS_PIXEL, **short))
+    longer = short | {section: {"horizon": 9}}
+    refused = contradiction(configuration(REWARDS_PIXEL, **longer))
+    assert refused.startswith(f"{section}.horizon (9) is beyond")
+    assert "write train.forecast: 9" in refused
+    standard = longer | {"model": {"variant": "standard"}}
+    assert not contradiction(configuration(REWARDS_PIXEL, **standard))
 
 
 @pytest.mark.parametrize("model", [{"widths": {"units": 7}}, {"widths": {"unit": 7}}, {"options": {"a": 1}}])
