@@ -10,6 +10,8 @@ import torch
 from harness.agent import ModelAgent
 from harness.config import RunConfig
 from harness.errors import RunError, UserError
+from harness.own import spec_complaint
+from harness.places import place_in, where_in
 from harness.registry import load, model_entry, planner_path
 from harness.streams import Streams
 from harness.tasks.spec import TaskSpec
@@ -25,6 +27,8 @@ def make_streams(config: RunConfig) -> Streams:
     design = "-".join(str(value) for value in axes)
     if config.model.variant != "standard":
         design += f"-{config.model.variant}"
+    if config.model.name != "auto":
+        design += f"-{config.model.name}"
     return Streams(config.seed, config.task, design)
 
 
@@ -84,13 +88,32 @@ def build_model(config: RunConfig, task: TaskSpec, streams: Streams) -> AnyWorld
         UserError: the configuration asks for what the model cannot do; says what.
     """
     spec, design = model_spec(config, task), model_design(config, streams)
+    if config.model.name != "auto":
+        return _own(config, spec, design)
     try:
-        if config.model.name != "auto":
-            own: AnyWorldModel = load(config.model.name)(spec, design)
-            return own
         return built_in(spec, design, config.predict, config.space)
     except ValueError as error:
         raise UserError(f"{config.label}: {error}") from error
+
+
+def _own(config: RunConfig, spec: ModelSpec, design: ModelDesign) -> AnyWorldModel:
+    """A model of the user's own, which says what it cannot do by a ValueError."""
+    name = config.model.name
+    try:
+        model: AnyWorldModel = load(name)(spec, design)
+    except ValueError as error:
+        place = place_in(error, [name])
+        raise UserError(f"model.name {name}: {error}" + (f" ({place})" if place else "")) from error
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"model.name {name} cannot be built: {where_in(error, [name])}") from error
+    complaint = spec_complaint(getattr(model, "spec", None), spec)
+    if not complaint and config.dynamics and model.spec.stochastic != spec.stochastic:
+        complaint = f"its spec says stochastic={model.spec.stochastic}, but dynamics is {config.dynamics}"
+    if complaint:
+        raise UserError(f"model.name {name}: {complaint}")
+    return model
 
 
 def built_in(spec: ModelSpec, design: ModelDesign, predict: str | None, space: str | None) -> AnyWorldModel:

@@ -18,6 +18,8 @@ from harness.config import RunConfig, component_versions
 from harness.disk import as_disk_error
 from harness.errors import RunError, UserError
 from harness.monitor import Monitor, Stopped
+from harness.own import own_paths
+from harness.places import where_in
 from harness.rundir import Ending, Failure, RunDir, RunState
 
 log = logging.getLogger("wm")
@@ -62,7 +64,7 @@ def execute(
         if isinstance(failure, LostOwnership):
             log.warning("another process has taken this run over; leaving it to that one")
             return "preempted"
-        ending, error = _ending_of(failure)
+        ending, error = _ending_of(failure, own_paths(run.read_config()))
     record_end(run, monitor, ending, error)
     return ending
 
@@ -102,7 +104,7 @@ def _attempt(run: RunDir, monitor: Monitor, owns: Callable[[], bool], datasets: 
     return ending
 
 
-def _ending_of(failure: Exception) -> tuple[Ending, Failure | None]:
+def _ending_of(failure: Exception, own: tuple[str, ...]) -> tuple[Ending, Failure | None]:
     if isinstance(failure, Stopped):
         return "preempted", None
     text = "".join(traceback.format_exception(failure))
@@ -115,9 +117,8 @@ def _ending_of(failure: Exception) -> tuple[Ending, Failure | None]:
         return "failed", Failure("host-memory", "out of host memory", text)
     if type(failure).__name__ == "OutOfMemoryError":
         return "failed", Failure("gpu-memory", str(failure).splitlines()[0], text)
-    message = str(failure).strip().splitlines()
-    name = "" if isinstance(failure, UserError) else f"{type(failure).__name__}: "
-    return "failed", Failure("code", f"{name}{message[0] if message else ''}", text)
+    message = str(failure).strip() if isinstance(failure, UserError) else where_in(failure, own)
+    return "failed", Failure("code", message, text)
 
 
 def _check_versions(run: RunDir, config: RunConfig) -> None:

@@ -9,6 +9,7 @@ from harness.agent import NoModel
 from harness.build import make_streams
 from harness.checkpoint import CheckpointStore, LostOwnership
 from harness.config import RunConfig
+from harness.contract import require_basics
 from harness.cost import model_cost
 from harness.disk import save_arrays
 from harness.environments import Environments
@@ -32,6 +33,7 @@ def run_model(session: Session) -> Ending:
         LostOwnership: another process owns the run.
     """
     run, config, monitor = session.run, session.config, session.monitor
+    require_basics(config, session.task.spec, session.device)
     envs = Environments(session.task)
     measurer = _measurer(session, envs)
     loop = Loop(session, CheckpointStore(run.checkpoint, session.owns), measurer, envs)

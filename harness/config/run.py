@@ -108,10 +108,15 @@ class RunConfig(Section):
 
     @property
     def label(self) -> str:
-        """The design's name: as given, else from the axes; `random` and `oracle` for those agents."""
+        """The design's name: as given, else from the axes, else the class of a model of the user's own; `random`
+        and `oracle` for those agents.
+        """
         if self.agent != "model":
             return self.agent
-        return self.design or f"{self.predict}-{self.space}-{self.dynamics}"
+        axes = [str(axis) for axis in (self.predict, self.space, self.dynamics) if axis is not None]
+        if self.model.name != "auto":
+            axes.insert(0, self.model.name.rpartition(":")[2])
+        return self.design or "-".join(axes)
 
     @property
     def clip_length(self) -> int:

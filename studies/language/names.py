@@ -92,12 +92,7 @@ def check_name(field: str, value: Any) -> None:
 
 def _own(path: str) -> None:
     """A class of the user's own can be imported and has a version."""
-    try:
-        version = getattr(load(path), "version", None)
-    except UserError:
-        raise
-    except Exception as error:  # noqa: BLE001  the user's module may raise anything
-        raise ValueError(f"{path} cannot be imported: {type(error).__name__}: {error}") from None
+    version = getattr(load(path), "version", None)
     if not isinstance(version, int):
         raise ValueError(  # noqa: TRY004  every problem of a value is a ValueError here
             f"{path} needs an integer attribute `version`, so that results of two versions never mix"

@@ -1,0 +1,1 @@
+"""World models of one's own, to start from."""

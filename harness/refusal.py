@@ -1,0 +1,38 @@
+"""Why a model of the user's own cannot be built: told by building it, which loads torch. Imports none before."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from harness.config import RunConfig
+from harness.errors import UserError
+from harness.own import is_own
+
+_BUILT_FROM = {
+    *("task", "env", "model", "predict", "space", "dynamics", "reward_from", "reward_gradient"),
+    *("image_fraction", "size", "legacy", "train"),
+}
+"""The fields that a model and what is asked of it depend on, the seed aside."""
+
+
+def refusal(config: RunConfig) -> str:
+    """Why the model of the user's own in a configuration cannot be built, or the empty string.
+
+    It is built once per model and design, on the CPU, so that a study refuses what every run would.
+    """
+    if not is_own(config):
+        return ""
+    return _refusal(config.model_dump_json(include=_BUILT_FROM))
+
+
+@lru_cache(maxsize=256)
+def _refusal(fields: str) -> str:
+    from harness.build import build_model, make_streams
+    from harness.tasks import find_task
+
+    config = RunConfig.model_validate_json(fields)
+    try:
+        build_model(config, find_task(config.task, config.env).spec, make_streams(config))
+    except UserError as error:
+        return str(error)
+    return ""
