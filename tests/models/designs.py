@@ -48,8 +48,14 @@ class Design(NamedTuple):
 
 
 def make_spec(
-    design: Design, *, side: int = SIDE, continues: bool = False, actions: int = ACTIONS
+    design: Design,
+    *,
+    side: int = SIDE,
+    continues: bool = False,
+    actions: int = ACTIONS,
+    context: int = CONTEXT,
 ) -> ModelSpec:
+    """`context` is what a design with a window sees; the others filter all."""
     return ModelSpec(
         action_dim=actions,
         discrete=False,
@@ -57,7 +63,7 @@ def make_spec(
         predict_images=design.predict == "images",
         predict_continues=continues,
         stochastic=design.dynamics == "stochastic",
-        context=CONTEXT if design.windowed else 1,
+        context=context if design.windowed else 1,
         decodes_to_plan=design.reward_from == "image",
     )
 
