@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from harness.cost import model_cost
 from models.feedforward import ActionsOnly, FeedForward
 from models.pixel_rewards import SLOPE
 from models.types import LossWeights, ModelDesign
@@ -111,6 +112,15 @@ def test_the_feedforward_paper_preset_is_as_large_as_the_reference():
     assert count["action_layers"] == 7 * 64 + 65 * 32 + 33 * 16
     assert count["context"] + model.weight.numel() == (16 + 12 * 16) * 128
     assert count["head"] == 129 * 32 + 33
+
+
+@pytest.mark.parametrize("size", ["tiny", "small", "large"])
+@pytest.mark.parametrize("side", [32, 64])
+def test_the_feedforward_presets_match_the_recurrent_ones(size, side):
+    """In what planning needs, at 12 columns of forecast."""
+    designs = (FORWARD, FORWARD._replace(variant="standard"))
+    counts = [model_cost(make_model(d, size=size, side=side)).parameters for d in designs]
+    assert max(counts) <= 1.1 * min(counts)
 
 
 def test_the_first_layer_starts_as_a_flattened_one_would():
