@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
 
+from models.columns import forecast_starts, some_columns
 from models.filtering import scan
 from models.networks import scale_image
-from models.columns import forecast_starts, some_columns
-from models.types import LossWeights
+from models.rssm import RSSM
+from models.types import LossWeights, ModelDesign
 from tests.models.designs import (
     LATENT,
     Design,
@@ -20,6 +21,7 @@ from tests.models.designs import (
     make_batch,
     make_model,
     name_of,
+    observed,
     same,
 )
 
@@ -42,7 +44,7 @@ def unit_gaussian_log_prob(mean, value, event_dims):
     return log_prob + 0.5 * math.log(2 * math.pi) * math.prod(value.shape[value.ndim - event_dims :])
 
 
-@pytest.mark.parametrize("free_nats", [0.0, 3.0])
+@pytest.mark.parametrize("free_nats", [0.0, 0.38, 3.0])
 def test_the_loss_is_planets_loss(free_nats):
     """max(free nats, KL) - log p(image) - 10 log p(reward), in unit-variance Gaussians less their constants."""
     model = make_model(FULL, weights=replace(PUBLISHED, free_nats=free_nats))
@@ -51,6 +53,9 @@ def test_the_loss_is_planets_loss(free_nats):
     track = track_of(model, batch, noise, None)
     prior = model.cell.prior(track.hidden)
     kl = kl_divergence(Independent(Normal(*track.posterior), 1), Independent(Normal(*prior), 1))
+    if free_nats == 0.38:
+        assert (kl < free_nats).any()
+        assert (kl > free_nats).any(), "both sides of the maximum"
     frames = model.decoder(track.closed.flatten(0, 1))
     image = unit_gaussian_log_prob(frames, scale_image(batch.image.flatten(0, 1)), 3)
     reward = unit_gaussian_log_prob(model.reward(track.closed).squeeze(-1), batch.reward, 0)[:, 1:]
@@ -235,6 +240,9 @@ def test_deterministic_features_are_as_wide_as_stochastic_ones():
     ("change", "message"),
     [
         ({"reward_gradient": "stoped"}, "no reward_gradient stoped"),
+        ({"reward_gradient": "stopped", "image_fraction": 0.0}, "nothing to learn"),
+        ({"leaking_reward": True}, "write reward_from: image"),
+        ({"blind_inputs": True}, "pixel designs"),
         ({"size": "tyni"}, "did you mean tiny"),
         ({"side": 6}, "at least 8"),
     ],
@@ -242,6 +250,49 @@ def test_deterministic_features_are_as_wide_as_stochastic_ones():
 def test_what_it_cannot_do_is_an_error(change, message):
     with pytest.raises(ValueError, match=message):
         make_model(FULL, **change)
+
+
+def test_without_rewards_there_is_no_reward_head():
+    design = ModelDesign(size="tiny")
+    spec = replace(make_model(FULL).spec, predict_rewards=False)
+    model, batch = RSSM(spec, design), make_batch()
+    assert not any(name.startswith("reward") for name in model.state_dict())
+    metrics = loss_of(model, batch).metrics
+    assert set(metrics) == {"image_loss", "kl", "open_loop_image_loss"}
+    noise = draw(model.draws("predict", (3,), 4))
+    forecast = model.predict(observed(model, batch), batch.action[:, :4], noise, decode=True)
+    assert forecast.reward.shape == (3, 4)
+    assert not forecast.reward.any()
+    assert forecast.image is not None
+
+
+def test_a_stopped_reward_gradient_leaves_the_continuation_its_own():
+    weights = LossWeights(image_scale=0.0, reward_scale=0.0, kl_scale=0.0)
+    model = make_model(DETERMINISTIC, weights=weights, reward_gradient="stopped", continues=True)
+    assert {name.split(".")[0] for name in gradients(model, make_batch())} == {"continues", "cell", "encoder"}
+
+
+@pytest.mark.parametrize("dynamics", ["deterministic", "stochastic"])
+def test_the_whole_image_as_a_part_trains_as_the_full_design_does(dynamics):
+    batch = make_batch()
+    full, whole = (make_model(Design("images", "latent", dynamics), image_fraction=f) for f in (1.0, 0.9999))
+    assert full.mask is None
+    assert whole.mask.all()
+    expected, measured = gradients(full, batch), gradients(whole, batch)
+    assert set(measured) == set(expected)
+    for name, gradient in expected.items():
+        torch.testing.assert_close(measured[name], gradient)
+
+
+def test_image_loss_grows_with_nested_parts():
+    batch = make_batch()
+    losses = [
+        loss_of(make_model(FULL, image_fraction=f), batch).metrics["image_loss"] for f in (0, 0.2, 0.6, 1)
+    ]
+    assert losses[0] == 0
+    assert losses == sorted(losses)
+    parts = [make_model(FULL, image_fraction=f).mask for f in (0.2, 0.6)]
+    assert ((parts[0] <= parts[1]).all(), parts[0].sum().item()) == (True, round(0.2 * 16 * 16))
 
 
 def test_stopping_the_only_gradient_is_an_error():
