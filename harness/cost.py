@@ -10,6 +10,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from models.separate import SeparateReward
 from models.types import AnyWorldModel, Call, Noise, Observation
 
 
@@ -18,7 +19,7 @@ class ModelCost:
     """Confounds of every comparison of designs.
 
     Attributes:
-        parameters: used to plan: encoder, dynamics and reward head.
+        parameters: used to plan: encoder, dynamics and reward head; of a separate reward model, that model alone.
         training_parameters: all of them.
         flops_per_step: multiply-adds count as two; per candidate and predicted step, without decoding.
     """
@@ -56,12 +57,18 @@ def model_cost(model: AnyWorldModel, candidates: int = 8, horizon: int = 4) -> M
         first=torch.ones(1, dtype=torch.bool, device=device),
     )
     actions = torch.zeros(1, candidates, horizon, spec.action_dim, device=device)
+    whole: Any = model
+    planning: Any = (
+        whole.reward if isinstance(whole, SeparateReward) else whole
+    )  # the other half makes frames
     with _Used() as used:
-        state = model.observe(model.initial(1), observation, _zeros(model, "observe", (1,), 1, device))
-        expanded = model.expand(state, candidates)
-        noise = _zeros(model, "predict", (1, 1), horizon, device)
+        state = planning.observe(
+            planning.initial(1), observation, _zeros(planning, "observe", (1,), 1, device)
+        )
+        expanded = planning.expand(state, candidates)
+        noise = _zeros(planning, "predict", (1, 1), horizon, device)
         with FlopCounterMode(display=False) as counter:
-            model.predict(expanded, actions, noise, decode=False)
+            planning.predict(expanded, actions, noise, decode=False)
     total = sum(parameter.numel() for parameter in model.parameters())
     return ModelCost(sum(used.seen.values()), total, counter.get_total_flops() / (candidates * horizon))
 

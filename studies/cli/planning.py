@@ -1,10 +1,9 @@
-"""`wm init`, `wm plan`, `wm list` and `wm schema`: before anything runs."""
+"""`wm init`, `wm plan` and `wm schema`: before anything runs."""
 
 from __future__ import annotations
 
 import json
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,19 +19,10 @@ if TYPE_CHECKING:
 _MANY = 12  # lines of a list that a person reads
 
 
-class Kind(StrEnum):
-    """What `wm list` lists."""
-
-    MODELS = "models"
-    PLANNERS = "planners"
-    TASKS = "tasks"
-
-
 def register(app: typer.Typer) -> None:
     """Adds the verbs to the command line."""
     app.command(rich_help_panel=PLAN)(init)
     app.command(rich_help_panel=PLAN)(plan)
-    app.command("list", rich_help_panel=PLAN)(list_)
     app.command(rich_help_panel=PLAN)(schema)
 
 
@@ -76,30 +66,6 @@ def plan(
     for note in found.notes:
         say(f"note: {note}")
     _say_if_another_file(found)
-
-
-def list_(
-    kind: Annotated[Kind, typer.Argument(metavar="models|planners|tasks", help="What to list.")],
-    as_json: Json = False,
-) -> None:
-    """Lists the models, planners or tasks that a study can name."""
-    from studies import components
-
-    rows = {
-        Kind.MODELS: components.models,
-        Kind.PLANNERS: components.planners,
-        Kind.TASKS: components.tasks,
-    }[kind]()
-    if as_json:
-        print(json.dumps(rows, indent=1))
-        return
-    table = plain_table(*(name.replace("_", " ") for name in rows[0]))
-    for row in rows:
-        table.add_row(*(_word(value) for value in row.values()))
-    console().print(table)
-    say(
-        f"Your own: a class in an installed package, named package.module:Name where a study names a {kind[:-1]}."
-    )
 
 
 def schema(
@@ -218,9 +184,3 @@ def _say_if_another_file(found: Plan) -> None:
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'s' * (number != 1)}"
-
-
-def _word(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "-" if value is None else str(value)

@@ -1,4 +1,4 @@
-"""`wm init`, `wm plan`, `wm list` and `wm schema` as a user calls them."""
+"""`wm init`, `wm plan` and `wm schema` as a user calls them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ import yaml
 from typer.testing import CliRunner
 
 from harness.errors import UserError
-from harness.tasks.catalogue import task_names
 from studies.cli import planning
 from studies.freeze import freeze
 from studies.language import StudyError
-from studies.language.names import CANONICAL
 from studies.plan import read_plan
 from studies.schema import schema_text
 
@@ -145,16 +143,6 @@ def test_the_starters_comments_are_right_too(wm, tmp_path):
     runs = json.loads(wm("plan", "mine.yaml", "--json").stdout)["runs"]
     assert len(runs) == (3 * 3 - 1) * 2 * 2 + 3
     assert {run["config"]["resources"]["hours"] for run in runs} == {12, 24}
-
-
-def test_list_shows_the_eight_designs_the_planners_and_every_task(wm):
-    rows = json.loads(wm("list", "models", "--json").stdout)
-    assert [row["design"] for row in rows] == list(CANONICAL)
-    assert {"design", "predict", "space", "dynamics", "class", "summary"} == set(rows[0])
-    assert all((row["class"] is None) == (row["summary"] == "does not exist yet") for row in rows)
-    assert json.loads(wm("list", "planners", "--json").stdout)[0]["planner"] == "cem"
-    assert [row["task"] for row in json.loads(wm("list", "tasks", "--json").stdout)] == task_names()
-    assert "cartpole-balance" in wm("list", "tasks").stdout
 
 
 def test_schema_prints_and_checks_the_file(wm):

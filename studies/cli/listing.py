@@ -1,0 +1,209 @@
+"""`wm list`: what a study can name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from studies.cli.options import PLAN, Json, console, plain_table, say
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from studies.components import Setting
+
+_OWN = "Your own: a class in an installed package, named package.module:Name where a study names a {}."
+_KNOWN = (
+    "Any study can name these; globs reach only what a study writes itself. A fragment of the same name under "
+    "designs: changes single fields."
+)
+
+
+class Kind(StrEnum):
+    """What `wm list` lists."""
+
+    MODELS = "models"
+    DESIGNS = "designs"
+    PLANNERS = "planners"
+    TASKS = "tasks"
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the verb to the command line."""
+    app.command("list", rich_help_panel=PLAN)(list_)
+
+
+def list_(
+    kind: Annotated[
+        Kind,
+        typer.Argument(metavar="models|designs|planners|tasks", help="What to list.", show_default=False),
+    ],
+    size: Annotated[
+        str | None,
+        typer.Option(
+            "--size", metavar="PRESET", help="models: tiny, small, paper (default), large or bench."
+        ),
+    ] = None,
+    image_size: Annotated[
+        int | None,
+        typer.Option(
+            "--image-size", min=8, max=512, help="models: side of the frames in pixels (default 64)."
+        ),
+    ] = None,
+    actions: Annotated[
+        int | None, typer.Option("--actions", min=1, help="models: dimensions of an action (default 6).")
+    ] = None,
+    context: Annotated[
+        int | None,
+        typer.Option("--context", min=1, max=32, help="models: columns that pixel designs see (default 2)."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Lists what a study can name.
+
+    models: every design that can be built, and what it costs at one preset,
+    frame size, number of actions and context: parameters in training,
+    parameters that planning needs, FLOPs per candidate and predicted step.
+
+    designs: names that a study need not write: the eight corners, and the
+    designs of google-research/world_models with their budgets and weights.
+
+        wm list models --size small --image-size 32 --actions 1
+    """
+    from studies import components
+
+    given = {"size": size, "image_size": image_size, "actions": actions, "context": context}
+    given = {name: value for name, value in given.items() if value is not None}
+    setting = _setting(kind, given)
+    listed: dict[Kind, Callable[[], Iterable[dict[str, Any]]]] = {
+        Kind.MODELS: lambda: components.models(setting),
+        Kind.DESIGNS: components.designs,
+        Kind.PLANNERS: components.planners,
+        Kind.TASKS: components.tasks,
+    }
+    rows = list(listed[kind]())
+    if as_json:
+        print(json.dumps(rows, indent=1))
+    elif kind is Kind.MODELS:
+        _show_models(rows, setting)
+    elif kind is Kind.DESIGNS:
+        console().print(_designs(rows))
+        say(_KNOWN)
+    else:
+        table = plain_table(*(name.replace("_", " ") for name in rows[0]))
+        for row in rows:
+            table.add_row(*(_word(value) for value in row.values()))
+        console().print(table)
+        say(_OWN.format(kind[:-1]))
+
+
+def _setting(kind: Kind, given: dict[str, Any]) -> Setting:
+    """What models are counted for.
+
+    Raises:
+        UserError: there is no such size, or another list was asked for, which does not depend on it.
+    """
+    from harness.errors import UserError
+    from harness.registry import suggest
+    from studies.components import Setting
+    from studies.language.fields import find
+
+    if given and kind is not Kind.MODELS:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise UserError(f"{options}: for `wm list models` only; the list of {kind} depends on nothing")
+    field = find("size")
+    assert field is not None
+    if "size" in given and given["size"] not in field.choices:
+        have = ", ".join(field.choices)
+        raise UserError(
+            f"unknown size {given['size'][:80]!r}{suggest(given['size'], field.choices)}; there are {have}"
+        )
+    return Setting(**given)
+
+
+def _show_models(rows: list[dict[str, Any]], setting: Setting) -> None:
+    """A line for each design; those whose reward gradient is stopped have the size of the one they belong to."""
+    side = setting.image_size
+    print(f"size {setting.size}, frames of {side} x {side} pixels, {setting.actions} action dimensions\n")
+    stopped = {_place(row) for row in rows if row["reward_gradient"] == "stopped"}
+    table = plain_table("design", "form", "training", "planning", "FLOPs/step", "context")
+    for row in rows:
+        if row["reward_gradient"] == "stopped":
+            continue
+        mark = " *" if _place(row) in stopped and row["reward_gradient"] == "shared" else ""
+        counts = [_count(row[name]) for name in ("training_parameters", "parameters", "flops_per_step")]
+        context = "all" if row["context"] is None else str(row["context"])
+        table.add_row(row["design"], _form(row) + mark, *counts, context)
+    console().print(table)
+    for words in _legend(rows):
+        print(words)
+    say(_OWN.format("model"))
+
+
+def _legend(rows: list[dict[str, Any]]) -> list[str]:
+    lines = [
+        "",
+        "form        variant, reward_from, reward_gradient; *: also stopped, at the same cost",
+        "training    parameters that are trained; planning: those of them that planning needs",
+        "FLOPs/step  per candidate and predicted step; a plan has iterations x proposals x horizon of them",
+        "context     columns of the past that a forecast depends on; all: every one of the episode",
+    ]
+    lines += [
+        f"{row['variant']}: forecasts of at most train.forecast ({row['horizon_limit']}) steps"
+        for row in rows
+        if row["horizon_limit"] is not None
+    ]
+    refused = {(row["design"], row["refused"]) for row in rows if row["refused"]}
+    lines += [f"{design}: {why}" for design, why in sorted(refused)]
+    classes: dict[str, list[str]] = {row["class"]: [] for row in rows}
+    for row in rows:
+        corner = row["design"].rpartition("-")[0]
+        name = corner if row["variant"] == "standard" else f"{corner} {row['variant']}"
+        if name not in classes[row["class"]]:
+            classes[row["class"]].append(name)
+    return [*lines, "", *(f"{path}: {', '.join(names)}" for path, names in classes.items())]
+
+
+def _place(row: dict[str, Any]) -> tuple[str, str, str]:
+    return row["design"], row["variant"], row["reward_from"]
+
+
+def _form(row: dict[str, Any]) -> str:
+    """How a row differs from the ordinary form of its corner."""
+    words = [row["variant"]] * (row["variant"] != "standard")
+    words += ["reward from image"] * (row["reward_from"] == "image")
+    words += ["separate reward"] * (row["reward_gradient"] == "separate")
+    return ", ".join(words) or "ordinary"
+
+
+def _designs(rows: list[dict[str, Any]]) -> Table:
+    table = plain_table("design", "fields")
+    for row in rows:
+        axes = {name: value for name, value in row.items() if name not in {"design", "fields"}}
+        known = "-".join(str(axes.pop(axis)) for axis in ("predict", "space", "dynamics"))
+        ordinary = {"reward_from": "state", "reward_gradient": "shared", "model.variant": "standard"}
+        special = {name: value for name, value in axes.items() if value != ordinary[name]}
+        words = [] if row["design"] == known else [known]
+        words += [f"{name}: {_short(value)}" for name, value in (special | row["fields"]).items()]
+        table.add_row(row["design"], ", ".join(words))
+    return table
+
+
+def _short(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _count(value: float | None) -> str:
+    from analysis.words import short_count
+
+    return "-" if value is None else short_count(value)
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "-" if value is None else str(value)
