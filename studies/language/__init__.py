@@ -8,7 +8,7 @@ Whatever is wrong with a file is reported at once, as one `StudyError`.
 from studies.language.expand import Cell, Dropped, Expansion, expand
 from studies.language.parse import load_study, parse_study
 from studies.language.problems import Problem, StudyError
-from studies.language.single import load_config
+from studies.language.single import config_of_model, load_config
 from studies.language.study import Study
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Problem",
     "Study",
     "StudyError",
+    "config_of_model",
     "expand",
     "load_config",
     "load_study",
