@@ -186,6 +186,16 @@ def test_a_real_frame_is_encoded_once_for_all_candidates():
     assert sizes == [B] + [B * C] * H
 
 
+@every_form
+def test_every_form_compiles_with_all_its_options(design):
+    model = make_model(design, leaking_reward=True, context=3, continues=True, image_fraction=0.5)
+    batch = make_batch()
+    noise = draw(model.draws("loss", (B,), 6))
+    torch.compiler.reset()
+    compiled = torch.compile(model.loss, fullgraph=True, backend="eager")(batch, noise, NOW)
+    torch.testing.assert_close(compiled.total, model.loss(batch, noise, NOW).total)
+
+
 def test_no_part_of_the_image_leaves_the_frames_to_the_reward():
     model = make_model(PLAIN, image_fraction=0.0)
     loss = loss_of(model, make_batch())
