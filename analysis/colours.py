@@ -30,8 +30,8 @@ LOOKS = {
     "rewards-pixel-deterministic": Look("#E58FC0", "h"),
 }
 """The eight corners: cool colours predict images, warm ones rewards only."""
-REFERENCE = Look("#555555", ".", "--")
-"""The random agent and the baselines."""
+REFERENCE = Look("#757575", ".", "--")
+"""The random agent and the baselines: a grey that stays apart from all eight as well."""
 _SPREAD = (0, 4, 2, 5, 6, 1, 3, 7)  # order in which names of a study's own take colours
 _LINES = ("-", "--", "-.", ":")
 

@@ -160,8 +160,9 @@ def confound_table(results: Results) -> Table:
     caption = (
         "What differs between designs beyond their names; medians over finished runs. Parameters in use and in "
         "training; FLOPs per candidate and predicted step. A latent design plans from all frames and actions of the "
-        "episode and never sees rewards; a pixel design from its last frames and the actions and rewards between "
-        "them. Planning is a part of collecting and evaluating."
+        "episode, or of a window, and never sees rewards; a pixel design from its last frames and the actions between "
+        "them, and from the rewards between them unless it reads rewards from the state of its predictive tower. "
+        "Planning is a part of collecting and evaluating."
     )
     other = ", ".join(dict.fromkeys(difference.field for difference in differences(results)))
     if other:
@@ -173,14 +174,22 @@ def confound_table(results: Results) -> Table:
 
 
 def _seen(cell: pd.DataFrame) -> str:
-    """What a design knows of an episode when it plans."""
-    if cell["space"].iloc[0] == "latent":
-        return "all frames, actions"
-    if cell["space"].iloc[0] != "pixel":
+    """What a design knows of an episode when it plans; of the oldest column it sees, the frame alone."""
+    space, variant, predict, source, gradient = (
+        cell[name].iloc[0] for name in ("space", "variant", "predict", "reward_from", "reward_gradient")
+    )
+    if space not in {"latent", "pixel"}:
         return "its own"
+    if variant == "actions":
+        return "nothing"
+    if space == "latent" and variant != "window":
+        return "all frames, actions"
     counts = sorted({int(count) for count in cell["context"].dropna()})
-    frames = "1 frame" if counts == [1] else f"{'/'.join(map(str, counts))} frames"
-    return f"{frames}, actions, rewards"
+    if counts == [1]:
+        return "1 frame"
+    from_tower = predict == "images" and source == "state" and gradient != "separate"
+    rewards = "" if space == "latent" or from_tower else ", rewards"
+    return f"{'/'.join(map(str, counts))} frames, actions{rewards}"
 
 
 def _count(value: float) -> str:

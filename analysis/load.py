@@ -144,7 +144,7 @@ def _run_row(
     row["progress"] = state.progress if state else 0.0
     row |= {name: _last(records, "cost", name) for name in COSTS}
     row["probe"] = _last_text(records, "cost", "probe")
-    row["context"] = content.get("model", {}).get("context")
+    row |= {name: content.get("model", {}).get(name) for name in ("context", "variant")}
     row["precision"] = content.get("train", {}).get("precision")
     row |= _attempts(directory)
     phases = records.column("evaluation", "phase")

@@ -10,11 +10,15 @@ from typing import Any
 
 import yaml
 
+from harness.config import RunConfig
+from harness.config.fields import walk
 from harness.errors import UserError
 from harness.rundir import PLAN, planned_runs
 
 DEFAULT_FINAL_WINDOW = 0.1
 """Part of a run's planned iterations, counted from the end, over which windowed scores are taken."""
+REFERENCE_PREFIX = "reference-"
+"""Begins the names of the designs of google-research/world_models, which a study does not write out."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,8 @@ class Study:
     """RUNS/<study>: its plan, and the digests of what was planned.
 
     Attributes:
-        defined: fields that make its designs, by dotted name: the axes of its factorials, and what its fragments set
-            of the model.
+        defined: fields that make its designs, by dotted name: the axes of its factorials, and what its fragments, or
+            those of the reference that every study knows, set of the model.
     """
 
     path: Path
@@ -67,7 +71,8 @@ def read_study(path: Path) -> Study:
         raise UserError(f"{path}: the study has no runs: neither plan.jsonl nor runs/ names one")
     content = _content(path)
     notes = tuple(_notes(path, runs, planned=plan.exists()))
-    return Study(path, runs, _digests(path), _final_window(content), notes, frozenset(_defined(content)))
+    defined = frozenset([*_defined(content), *_of_the_reference(runs)])
+    return Study(path, runs, _digests(path), _final_window(content), notes, defined)
 
 
 def _planned(path: Path) -> list[PlannedRun]:
@@ -140,6 +145,12 @@ def _defined(content: Any) -> Iterator[str]:
     for factorial in factorials if isinstance(factorials, list) else [factorials]:
         axes = factorial.get("axes") if isinstance(factorial, dict) else None
         yield from map(str, axes if isinstance(axes, dict) else [])
+
+
+def _of_the_reference(runs: tuple[PlannedRun, ...]) -> list[str]:
+    """What designs that are known by name set, if the plan has one: loss weights and the like, as in a fragment."""
+    known = any(run.design.startswith(REFERENCE_PREFIX) for run in runs)
+    return [name for name, _ in walk(RunConfig) if name.startswith("model.")] if known else []
 
 
 def _leaves(content: Any, prefix: str = "") -> Iterator[str]:

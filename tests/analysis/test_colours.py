@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from analysis.colours import LOOKS, looks
+from analysis.colours import LOOKS, REFERENCE, looks
 
 # Machado, Oliveira and Fernandes (2009), severity 1, on linear RGB.
 VISION = {
@@ -38,14 +38,19 @@ def lab(colour, vision):
 
 
 @pytest.mark.parametrize("vision", VISION)
-def test_any_two_designs_stay_apart(vision):
-    seen = {name: lab(look.colour, VISION[vision]) for name, look in LOOKS.items()}
+def test_any_two_designs_stay_apart_and_from_the_random_agent(vision):
+    seen = {name: lab(look.colour, VISION[vision]) for name, look in (LOOKS | {"random": REFERENCE}).items()}
     apart = min(np.linalg.norm(seen[a] - seen[b]) for a, b in itertools.combinations(seen, 2))
     assert apart > (25 if vision == "normal" else 12)
 
 
 def test_markers_differ_too():
-    assert len({look.marker for look in LOOKS.values()}) == len(LOOKS)
+    assert len({look.marker for look in (*LOOKS.values(), REFERENCE)}) == len(LOOKS) + 1
+
+
+def test_all_eight_corners_have_a_look():
+    axes = itertools.product(("images", "rewards"), ("latent", "pixel"), ("stochastic", "deterministic"))
+    assert set(LOOKS) == {"-".join(corner) for corner in axes}
 
 
 def test_a_known_design_keeps_its_look_whatever_it_is_shown_with():

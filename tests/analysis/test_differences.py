@@ -138,3 +138,14 @@ def test_errors_measured_one_step_late_are_told_whatever_the_study_defines(tmp_p
 
 def test_no_fault_is_told_where_none_is_on(results):
     assert not any("legacy" in note for note in notes(results))
+
+
+def test_designs_of_the_reference_are_what_their_names_say_but_for_their_budgets(tmp_path):
+    """A study names them without writing their fields."""
+    designs = (
+        replace(with_fields(A, model={"image_scale": 1.0}, train={"batch": 64}), name="reference-planet"),
+        replace(with_fields(B, model={"image_scale": 0.5}, train={"batch": 50}), name="reference-rewnet"),
+    )
+    study = write_study(tmp_path, options=Options(**QUICK, designs=designs))
+    (study / "study.yaml").write_text(yaml.safe_dump({"name": "demo"}))
+    assert mixed(load([study])) == ["mixed train.batch: 64 (reference-planet), 50 (reference-rewnet)"]

@@ -1,6 +1,7 @@
 """Tables in three formats, numbers as macros."""
 
 import re
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -11,7 +12,7 @@ from analysis.content import confound_table, correlation_table, score_table
 from analysis.load import load
 from analysis.numbers import numbers, tex
 from analysis.tables import Table, escape, fixed, interval, latex, markdown, number, save
-from tests.analysis.synthetic import FIVE, Options, write_study
+from tests.analysis.synthetic import FIVE, Options, named, write_study
 
 
 def test_numbers_are_rounded_to_significant_digits():
@@ -96,6 +97,30 @@ def test_the_cost_table_says_what_a_design_sees(results):
     assert seen["images-latent-stochastic"] == seen["rewards-latent-deterministic"] == "all frames, actions"
     assert seen["rewards-pixel-deterministic"] == "2 frames, actions, rewards"
     assert "never sees rewards" in table.caption
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "seen"),
+    [
+        ("images-latent-stochastic", {"reward_from": "image"}, "all frames, actions"),
+        ("rewards-latent-deterministic", {"model": {"variant": "window"}}, "2 frames, actions"),
+        ("images-latent-stochastic", {"model": {"variant": "window", "context": 4}}, "4 frames, actions"),
+        ("images-pixel-stochastic", {}, "2 frames, actions"),
+        ("images-pixel-deterministic", {"reward_gradient": "stopped"}, "2 frames, actions"),
+        ("images-pixel-deterministic", {"reward_from": "image"}, "2 frames, actions, rewards"),
+        ("images-pixel-deterministic", {"reward_gradient": "separate"}, "2 frames, actions, rewards"),
+        ("rewards-pixel-stochastic", {"model": {"context": 3}}, "3 frames, actions, rewards"),
+        ("rewards-pixel-deterministic", {"model": {"variant": "feedforward"}}, "2 frames, actions, rewards"),
+        ("rewards-pixel-deterministic", {"model": {"context": 1}}, "1 frame"),
+        ("rewards-pixel-deterministic", {"model": {"variant": "actions"}}, "nothing"),
+    ],
+)
+def test_what_every_form_of_a_design_sees(tmp_path, name, fields, seen):
+    design = named(name, 0.5)
+    design = replace(design, axes=design.axes | fields)
+    options = Options(designs=(design,), seeds=1, episodes=8, random_agent=False, forecasts=False)
+    table = confound_table(load([write_study(tmp_path, options=options)]))
+    assert table.rows[0][table.header.index("sees when planning")] == seen
 
 
 def test_correlation_table_has_both_errors_on_common_runs_and_all(results):
