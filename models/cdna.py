@@ -49,6 +49,11 @@ def composite(frame: Tensor, synthesised: Tensor, kernels: Tensor, masks: Tensor
         masks: f32[N, M + 2, h, w], which sum to one over the M + 2: of the last frame, of the synthesised image, and
             of the M transformed frames.
     """
+    with torch.autocast(frame.device.type, enabled=False):  # a still background must not drift
+        return _composite(frame, synthesised, kernels, masks)
+
+
+def _composite(frame: Tensor, synthesised: Tensor, kernels: Tensor, masks: Tensor) -> Tensor:
     height, width = frame.shape[-2:]
     size = kernels.shape[-1]
     moved = torch.bmm(kernels.flatten(2).transpose(1, 2), masks[:, 2:].flatten(2))

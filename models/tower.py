@@ -228,7 +228,8 @@ class Patches(nn.Module):
         """[N, inputs, h, w] to [N, outputs, s h, s w]."""
         patches = self.places(x.permute(0, 2, 3, 1))
         patches = patches.view(*patches.shape[:3], *self.shape).permute(0, 3, 1, 4, 2, 5)
-        return patches.reshape(len(x), self.shape[0], self.shape[1] * x.shape[2], self.shape[2] * x.shape[3])
+        image: Tensor = patches.reshape(len(x), self.shape[0], self.shape[1] * x.shape[2], -1)
+        return image
 
 
 def _upsample(inputs: int, outputs: int, stride: int) -> nn.Module:
