@@ -24,8 +24,6 @@ from harness.own import spec_complaint
 from models.trees import leaves, map_tree
 from models.types import Forecast, SequenceBatch
 
-LONGEST = 30
-"""Steps of the longest forecast that is tried."""
 METHODS = ("draws", "initial", "observe", "expand", "predict", "loss")
 
 
@@ -174,19 +172,19 @@ def expand_is_tile(subject: Subject) -> None:
 
 def any_horizon(subject: Subject) -> None:
     """A longer forecast only adds steps: those of 1, 2 and 30 steps begin alike."""
-    model = subject.model()
+    model, longest = subject.model(), subject.longest
     state = subject.observed(model, subject.batch())
-    actions = subject.actions(CLIPS, horizon=LONGEST)
-    noise = subject.noise(model, "predict", (CLIPS,), LONGEST)
+    actions = subject.actions(CLIPS, horizon=longest)
+    noise = subject.noise(model, "predict", (CLIPS,), longest)
     long = model.predict(state, actions, noise, decode=True)
     expect(
-        long.reward.shape[-1] == LONGEST, f"predict: {LONGEST} actions give {long.reward.shape[-1]} rewards"
+        long.reward.shape[-1] == longest, f"predict: {longest} actions give {long.reward.shape[-1]} rewards"
     )
     for horizon in (1, 2, HORIZON):
         less = cut(noise, model.draws("predict", (CLIPS,), horizon))
         short = model.predict(state, actions[:, :horizon], less, decode=True)
         begin = [part if part is None else part[:, :horizon] for part in long]
-        expect_same(short, begin, f"a forecast of {horizon} steps is not how one of {LONGEST} begins")
+        expect_same(short, begin, f"a forecast of {horizon} steps is not how one of {longest} begins")
 
 
 def causal(subject: Subject) -> None:

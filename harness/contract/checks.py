@@ -77,6 +77,10 @@ CHECKS = (
 """In the order in which they run."""
 
 
+_REFUSABLE = {"continuation", "any-horizon"}
+"""What a model may refuse by a ValueError that says why."""
+
+
 @dataclass(frozen=True)
 class Result:
     """How a check came out.
@@ -125,7 +129,7 @@ def _result(check: Check, subject: Subject, own: tuple[str, ...]) -> Result:
     except Broken as error:
         outcome, message = "broken", str(error)
     except Exception as error:  # noqa: BLE001  the user's code may raise anything
-        refusal = check.name == "continuation" and isinstance(error, ValueError)
+        refusal = check.name in _REFUSABLE and isinstance(error, ValueError)
         outcome = "skipped" if refusal else "broken"
         message = str(error) if refusal else where_in(error, own)
     return Result(check.name, check.need, check.promise, outcome, message)

@@ -14,6 +14,7 @@ from models.types import AnyWorldModel, Call, Draw, Loss, ModelDesign, ModelSpec
 
 CLIPS, CANDIDATES, HORIZON, AHEAD = 3, 4, 5, 4
 """B of the checks, C, H, and the columns that their clips have beyond the context."""
+LONGEST = 30
 
 _SPEC = {field.name for field in dataclasses.fields(ModelSpec)}
 
@@ -31,12 +32,14 @@ class Subject:
         spec: what it is asked to do.
         design: how it is built.
         device: where it is checked.
+        longest: steps of the longest forecast that is tried; a model with a limit of its own has that.
     """
 
     build: Callable[[ModelSpec, ModelDesign], AnyWorldModel]
     spec: ModelSpec
     design: ModelDesign = dataclasses.field(default_factory=ModelDesign)
     device: torch.device = dataclasses.field(default_factory=lambda: torch.device("cpu"))
+    longest: int = LONGEST
 
     def model(self, **changes: Any) -> Any:
         """A fresh model; `changes` are fields of its spec or its design."""

@@ -172,7 +172,7 @@ def continuation(subject: Subject) -> None:
 
 
 def learns(subject: Subject) -> None:
-    """It learns within 300 updates, on frames that show nothing, that the reward is what the action says.
+    """It learns within 300 updates that the reward, and the brightness of the frame, is what the action says.
 
     A forecast that pairs actions and rewards wrongly, or a loss that trains another thing than `predict` shows,
     does not.
@@ -182,9 +182,9 @@ def learns(subject: Subject) -> None:
 
     def world(seed: int) -> SequenceBatch:
         batch = subject.batch(clips=32, columns=spec.context + HORIZON, seed=seed)
-        return batch._replace(
-            image=torch.full_like(batch.image, 128), reward=batch.action[..., 0] * ~batch.first
-        )
+        said = batch.action[..., 0] * ~batch.first
+        brightness = (128 + 100 * said).to(torch.uint8)[..., None, None, None]
+        return batch._replace(image=brightness.expand_as(batch.image), reward=said)
 
     errors = torch.ones(HORIZON)
     for update in range(300):

@@ -7,16 +7,18 @@ import itertools
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 
 from harness.build import built_in
+from harness.contract import Subject
+from harness.contract.subject import LONGEST, draw
 from harness.errors import UserError
 from models.trees import leaves
-from models.types import Draw, ModelDesign, ModelSpec, Observation, SequenceBatch
+from models.types import ModelDesign, ModelSpec, Observation, SequenceBatch
 
 CONTEXT = 2
 SIDE = 16
 ACTIONS = 3
+FORECAST = 12
 
 
 class Design(NamedTuple):
@@ -70,14 +72,19 @@ def make_spec(
 
 def make_model(design: Design, **fields: Any) -> Any:
     """A tiny model of a design; `fields` are those of `make_spec` or of `ModelDesign`."""
-    how = {name: getattr(design, name) for name in ("variant", "reward_from", "reward_gradient")}
+    return subject(design, **fields).model()
+
+
+def subject(design: Design, **fields: Any) -> Subject:
+    """A tiny model of a design, to be checked; `fields` as of `make_model`."""
     known = {field.name for field in dataclasses.fields(ModelDesign)}
+    how = {name: getattr(design, name) for name in ("variant", "reward_from", "reward_gradient")}
     how |= {name: fields.pop(name) for name in list(fields) if name in known}
-    return built_in(
+    return Subject(
+        lambda spec, how: built_in(spec, how, design.predict, design.space),
         make_spec(design, **fields),
-        ModelDesign(**{"size": "tiny", "forecast": 12, **how}),
-        design.predict,
-        design.space,
+        ModelDesign(**{"size": "tiny", "forecast": FORECAST, **how}),
+        longest=FORECAST if design.variant == "feedforward" else LONGEST,
     )
 
 
@@ -114,12 +121,6 @@ LATENT = [design for design in CORNERS if design.space == "latent"]
 
 def name_of(design: Design) -> str:
     return design.name
-
-
-def draw(draws: dict[str, Draw], seed: int = 0) -> dict[str, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    make = {"normal": torch.randn, "uniform": torch.rand}
-    return {name: make[d.kind](d.shape, generator=generator) for name, d in draws.items()}
 
 
 def make_batch(clips: int = 3, columns: int = 6, *, seed: int = 0, side: int = SIDE) -> SequenceBatch:
