@@ -16,13 +16,8 @@ from studies.store import StoredRun
 
 FILES_PER_RUN = 20
 GB = 1e9
-_CHECKPOINT_MB = {
-    "tiny": 2,
-    "small": 10,
-    "paper": 25,
-    "large": 90,
-    "bench": 25,
-}  # parameters in float32, rounded up
+_CHECKPOINT_MB = {"tiny": 2, "small": 10, "paper": 40, "large": 90, "bench": 30}
+"""Parameters in float32 of the largest design of a preset at 64 x 64 pixels, rounded up."""
 _SAMPLE = 5  # finished runs that are read per design and task
 _FINISHED = {"done", "diverged"}
 _DURATIONS = ("train_seconds", "plan_seconds", "collect_seconds")
