@@ -49,7 +49,7 @@ def contradiction(config: RunConfig) -> str:
         return ""
     checks = [_too_long]
     if config.model.name == "auto":
-        checks += [_variant_clash, _axes_clash, _feedforward_clash, _legacy_clash, _widths_clash]
+        checks += [_variant_clash, _axes_clash, _feedforward_clash, _legacy_clash, _side_clash, _widths_clash]
     return next((words for check in checks if (words := check(config))), "")
 
 
@@ -124,14 +124,28 @@ def _legacy_clash(config: RunConfig) -> str:
     return ""
 
 
+def _side_clash(config: RunConfig) -> str:
+    side = config.env.image_size
+    if ":" in config.task or (config.predict, config.space) != ("images", "pixel") or side % 8 == 0:
+        return ""
+    return (
+        f"env.image_size ({side}): SV2P, the design that predicts images in pixel space, takes frames whose side 8 "
+        f"divides; write {side - side % 8} or {side - side % 8 + 8}"
+    )
+
+
 def _widths_clash(config: RunConfig) -> str:
     if config.model.options:
         given = ", ".join(config.model.options)
         return f"model.options ({given}) are for models of your own, not for the built-in ones"
-    entry = MODELS.get((config.predict or "", config.space or "", config.model.variant))
-    if entry is not None and entry.path in FAMILIES:
-        try:
-            sizes_for(FAMILIES[entry.path], config.size or "paper", config.model.widths)
-        except ValueError as error:
-            return f"model.widths: {error}"
+    parts = {"model.widths": config.predict}
+    if config.reward_gradient == "separate":
+        parts["model.widths of the separate reward model"] = "rewards"
+    for which, predict in parts.items():
+        entry = MODELS.get((predict or "", config.space or "", config.model.variant))
+        if entry is not None and entry.path in FAMILIES:
+            try:
+                sizes_for(FAMILIES[entry.path], config.size or "paper", config.model.widths)
+            except ValueError as error:
+                return f"{'size' if str(error).startswith('no size') else which}: {error}"
     return ""

@@ -68,23 +68,19 @@ def models(setting: Setting) -> Iterator[dict[str, Any]]:
 
 
 def _configs(setting: Setting) -> Iterator[RunConfig]:
-    """The configurations of all designs that make sense."""
+    """The configurations of all designs that make sense, whether or not they take this size and these frames."""
+    asked = {"size": setting.size, "env": {"image_size": setting.image_size}}
     for form, (name, axes) in itertools.product(FORMS, CANONICAL.items()):
-        axes_and_form = {**axes, **{axis: value for axis, value in form.items() if axis in AXES}}
-        config = RunConfig.model_validate(
-            {
-                "task": _ANY_TASK,
-                "design": name,
-                **axes_and_form,
-                "env": {"image_size": setting.image_size},
-                "model": {"variant": form["model.variant"], "context": setting.context},
+        fields = {"task": _ANY_TASK, "design": name, **axes}
+        fields |= {axis: value for axis, value in form.items() if axis in AXES}
+        model = {"variant": form["model.variant"]}
+        plain = RunConfig.model_validate(fields | {"model": model})
+        if not (contradiction(plain) or not_built(plain)):
+            columns = {
+                "model": model | {"context": setting.context},
                 "evaluation": {"context": max(5, setting.context)},
             }
-        )
-        if not (contradiction(config) or not_built(config)):
-            yield config.model_copy(
-                update={"size": setting.size}
-            )  # a size that is refused has a row that says so
+            yield RunConfig.model_validate(fields | asked | columns)
 
 
 def _rank(config: RunConfig) -> tuple[bool, bool]:

@@ -128,3 +128,39 @@ def test_forecasts_longer_than_an_episode_are_refused_before_anything_runs():
     assert "need episodes of 59 steps; toy/point-mass has at most 50" in contradiction(long)
     fits = RunConfig.model_validate(fields | {"evaluation": {"context": 21, "horizon": 30}})
     assert not contradiction(fits)
+
+
+IMAGES_PIXEL = ("images", "pixel", "stochastic", "state", "shared")
+
+
+@pytest.mark.parametrize("side", [8, 30, 32, 64, 84])
+@pytest.mark.parametrize("predict", ["images", "rewards"])
+@pytest.mark.parametrize("space", ["latent", "pixel"])
+def test_frames_that_a_design_does_not_take(predict, space, side):
+    corner = (predict, space, "deterministic", "state", "shared")
+    refused = refused_alike(configuration(corner, env={"image_size": side}))
+    assert bool(refused) == (corner[:2] == IMAGES_PIXEL[:2] and side % 8 != 0)
+    if side == 84 and refused:
+        assert "env.image_size (84)" in refused
+        assert "write 80 or 88" in refused
+
+
+@pytest.mark.parametrize(
+    ("space", "widths", "message"),
+    [
+        ("latent", {"units": 7}, ""),
+        ("pixel", {"lstm1": 9}, ""),
+        ("pixel", {"cdna_kernel": 3}, "model.widths of the separate reward model: no width cdna_kernel"),
+        ("pixel", {"head1": 9}, "model.widths: no width head1"),
+    ],
+)
+def test_a_width_must_be_one_of_both_models_where_the_reward_model_is_separate(space, widths, message):
+    corner = ("images", space, "deterministic", "state", "separate")
+    refused = refused_alike(configuration(corner, model={"widths": widths}))
+    assert refused.startswith(message)
+    assert bool(refused) == bool(message)
+
+
+def test_a_size_that_a_family_has_not_is_told_of_the_size():
+    refused = refused_alike(configuration(IMAGES_PIXEL, size="bench"))
+    assert refused.startswith("size: no size bench")
