@@ -78,4 +78,6 @@ def _is_unused(config: RunConfig, name: str) -> bool:
         return not used
     if config.agent == "oracle":
         return name.startswith(("model.", "train.", "exploration.")) or name in AXES
+    if name == "model.scheduled_sampling" and config.model.name == "auto":
+        return (config.predict, config.space) != ("images", "pixel")
     return config.predict == "rewards" and name in {"image_fraction", "model.image_scale"}
