@@ -14,6 +14,7 @@ from harness.config.fields import category_of, walk
 from harness.disk import disk_errors
 from harness.errors import RunError
 from harness.monitor import Monitor
+from harness.own import own_paths
 from harness.provenance import code_digest, environment_digest, peak_memory_mb, whereabouts
 from harness.rundir import Ending, Failure, RunDir
 
@@ -41,7 +42,7 @@ def record_start(
         "attempt": attempt,
         "time": time.time(),
         **whereabouts(),
-        "code": code_digest(),
+        "code": code_digest(own_paths(config)),
         "environment": environment_digest(),
         "device": device,
         "rendering": rendering,

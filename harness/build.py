@@ -10,7 +10,6 @@ import torch
 from harness.agent import ModelAgent
 from harness.config import RunConfig
 from harness.errors import RunError, UserError
-from harness.own import spec_complaint
 from harness.places import place_in, where_in
 from harness.registry import load, model_entry, planner_path
 from harness.streams import Streams
@@ -100,20 +99,55 @@ def _own(config: RunConfig, spec: ModelSpec, design: ModelDesign) -> AnyWorldMod
     """A model of the user's own, which says what it cannot do by a ValueError."""
     name = config.model.name
     try:
-        model: AnyWorldModel = load(name)(spec, design)
+        model = load(name)(spec, design)
     except ValueError as error:
         place = place_in(error, [name])
-        raise UserError(f"model.name {name}: {error}" + (f" ({place})" if place else "")) from error
+        raise UserError(f"{name}: {error}" + (f" ({place})" if place else "")) from error
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"model.name {name} cannot be built: {where_in(error, [name])}") from error
-    complaint = spec_complaint(getattr(model, "spec", None), spec)
-    if not complaint and config.dynamics and model.spec.stochastic != spec.stochastic:
-        complaint = f"its spec says stochastic={model.spec.stochastic}, but dynamics is {config.dynamics}"
+        raise UserError(f"{name} cannot be built: {where_in(error, [name])}") from error
+    complaint = model_complaint(model, spec, config.dynamics)
     if complaint:
-        raise UserError(f"model.name {name}: {complaint}")
-    return model
+        raise UserError(f"{name}: {complaint}")
+    own: AnyWorldModel = model
+    return own
+
+
+def model_complaint(model: Any, asked: ModelSpec, dynamics: str | None = None) -> str:
+    """What a model is not that every world model is, or says otherwise than it was asked, or the empty string.
+
+    A model may know more than it is asked: that it needs columns of context, that it decodes frames to plan, or,
+    where its design does not say what its dynamics are, that its forecasts are drawn.
+    """
+    if not isinstance(model, torch.nn.Module):
+        return f"it makes a {type(model).__name__}, not a torch.nn.Module"
+    missing = [one for one in METHODS if not callable(getattr(model, one, None))]
+    if missing:
+        return f"it has no method {', '.join(missing)}; models.types.WorldModel says what they do"
+    spec = getattr(model, "spec", None)
+    if not isinstance(spec, ModelSpec):
+        return "it has no `spec`: keep the ModelSpec that it is built with as self.spec"
+    fixed = (
+        "action_dim",
+        "discrete",
+        "image_shape",
+        "predict_images",
+        "predict_continues",
+        "predict_rewards",
+    )
+    for field in (*fixed, "stochastic") if dynamics else fixed:
+        have, want = getattr(spec, field), getattr(asked, field)
+        if have != want:
+            hint = (
+                "; a model of images needs predict: images in its design" if field == "predict_images" else ""
+            )
+            return f"its spec says {field}={have}, but it is asked for {field}={want}{hint}"
+    return ""
+
+
+METHODS = ("draws", "initial", "observe", "expand", "predict", "loss")
+"""Of every world model."""
 
 
 def built_in(spec: ModelSpec, design: ModelDesign, predict: str | None, space: str | None) -> AnyWorldModel:

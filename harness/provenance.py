@@ -9,6 +9,7 @@ import socket
 import sys
 from functools import cache
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,27 @@ def code_root() -> Path:
 
 
 @cache
-def code_digest() -> str:
-    """12 hex digits of every Python file of the packages that compute a run (not of studies and analysis)."""
+def code_digest(own: tuple[str, ...] = ()) -> str:
+    """12 hex digits of every Python file of the packages that compute a run (not of studies and analysis).
+
+    Args:
+        own: import paths of the user's components, `package.module:Name`, whose packages compute it as well.
+    """
     digest = hashlib.sha256()
     for package in PACKAGES[:3]:
-        for path in sorted((code_root() / package).rglob("*.py")):
-            digest.update(str(path.relative_to(code_root())).encode())
-            digest.update(path.read_bytes())
+        _add(digest, code_root() / package, code_root())
+    for package in sorted({path.partition(":")[0].partition(".")[0] for path in own}):
+        found = find_spec(package)
+        for place in (found.submodule_search_locations or [found.origin or ""]) if found else []:
+            _add(digest, Path(place), Path(place).parent)
     return digest.hexdigest()[:12]
+
+
+def _add(digest: Any, place: Path, root: Path) -> None:
+    """Adds the Python files of a folder, or a file."""
+    for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+        digest.update(str(path.relative_to(root)).encode())
+        digest.update(path.read_bytes())
 
 
 @cache

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from harness.build import model_complaint
 from harness.contract.subject import (
     CANDIDATES,
     CLIPS,
@@ -20,26 +20,18 @@ from harness.contract.subject import (
     expect,
     expect_same,
 )
-from harness.own import spec_complaint
 from models.trees import leaves, map_tree
 from models.types import Forecast, SequenceBatch
-
-METHODS = ("draws", "initial", "observe", "expand", "predict", "loss")
 
 
 def protocol(subject: Subject) -> None:
     """It is a torch.nn.Module with an integer version, its spec, parameters, and the six methods."""
-    model = subject.model()
-    expect(isinstance(model, nn.Module), f"it is a {type(model).__name__}, not a torch.nn.Module")
+    model: Any = subject.build(subject.spec, subject.design)
+    complaint = model_complaint(model, subject.spec)
+    expect(not complaint, complaint)
     version = getattr(model, "version", None)
     expect(type(version) is int, f"its version is {version!r}, not an integer")
-    for name in METHODS:
-        expect(callable(getattr(model, name, None)), f"it has no method {name}")
-    decode = inspect.signature(model.predict).parameters.get("decode")
-    expect(decode is not None, "predict takes no argument `decode`")
     expect(next(model.parameters(), None) is not None, "it has no parameters, so there is nothing to train")
-    complaint = spec_complaint(getattr(model, "spec", None), subject.spec)
-    expect(not complaint, complaint)
 
 
 def shapes(subject: Subject) -> None:

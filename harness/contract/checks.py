@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import torch
 
-from harness.build import build_model, built_in, make_device, make_streams, model_design, model_spec
+from harness.build import METHODS, build_model, built_in, make_device, make_streams, model_design, model_spec
 from harness.config import RunConfig
 from harness.contract import calls, compiling, training
 from harness.contract.subject import Broken, Subject
@@ -128,11 +128,19 @@ def _result(check: Check, subject: Subject, own: tuple[str, ...]) -> Result:
             check.run(subject)
     except Broken as error:
         outcome, message = "broken", str(error)
+        place = _method_place(subject.build, message.partition(":")[0])
+        message += f" ({place})" if own and place else ""
     except Exception as error:  # noqa: BLE001  the user's code may raise anything
         refusal = check.name in _REFUSABLE and isinstance(error, ValueError)
         outcome = "skipped" if refusal else "broken"
         message = str(error) if refusal else where_in(error, own)
     return Result(check.name, check.need, check.promise, outcome, message)
+
+
+def _method_place(build: Any, name: str) -> str:
+    """`/path/my_models/flow.py:72`, where the method of a class is that a message begins with, or nothing."""
+    code = getattr(getattr(build, name, None), "__code__", None) if name in METHODS else None
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else ""
 
 
 def subject_of(config: RunConfig, task: TaskSpec, device: torch.device) -> Subject:
@@ -162,7 +170,9 @@ def require_basics(config: RunConfig, task: TaskSpec, device: torch.device) -> N
     for check in CHECKS:
         result = _result(check, subject, (path,)) if check.need == "first" else None
         if result is not None and result.fails:
-            raise UserError(f"model.name {path}: {result.message}; `wm check-model {path}` checks the rest")
+            axes = {axis: getattr(config, axis) for axis in ("predict", "space", "dynamics")}
+            given = "".join(f" {axis}={value}" for axis, value in axes.items() if value)
+            raise UserError(f"{path}: {result.message}; `wm check-model {path}{given}` checks it")
 
 
 def check_model(name: str, **fields: Any) -> None:

@@ -33,6 +33,14 @@ class ImpossibleError(ValueError):
         return [name for name in _NAME.findall(str(self)) if find(name) is not None]
 
 
+class RefusedError(ImpossibleError):
+    """A model of the user's own refuses to be built."""
+
+    @property
+    def fields(self) -> list[str]:
+        return ["model.name"]
+
+
 class NotBuiltError(ImpossibleError):
     """The design is one of the design space, and its model does not exist yet."""
 
@@ -115,8 +123,10 @@ def build_config(merged: dict[str, Any], label: str | None) -> RunConfig:
     if not_built(config):
         raise NotBuiltError(not_built(config))
     complaint = _task_complaint(config.task, config.env)
-    if complaint or (complaint := refusal(config)):
+    if complaint:
         raise ImpossibleError(complaint)
+    if refused := refusal(config):
+        raise RefusedError(refused)
     return config
 
 
