@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from harness.config import RunConfig
 from harness.errors import UserError
 from harness.own import is_own
@@ -15,6 +13,9 @@ _BUILT_FROM = {
 """The fields that a model and what is asked of it depend on, the seed aside."""
 
 
+_TOLD: dict[str, str] = {}  # what was found, by those fields
+
+
 def refusal(config: RunConfig) -> str:
     """Why the model of the user's own in a configuration cannot be built, or the empty string.
 
@@ -22,15 +23,16 @@ def refusal(config: RunConfig) -> str:
     """
     if not is_own(config):
         return ""
-    return _refusal(config.model_dump_json(include=_BUILT_FROM))
+    key = config.model_dump_json(include=_BUILT_FROM)
+    if key not in _TOLD:
+        _TOLD[key] = _build(config)
+    return _TOLD[key]
 
 
-@lru_cache(maxsize=256)
-def _refusal(fields: str) -> str:
+def _build(config: RunConfig) -> str:
     from harness.build import build_model, make_streams
     from harness.tasks import find_task
 
-    config = RunConfig.model_validate_json(fields)
     try:
         build_model(config, find_task(config.task, config.env).spec, make_streams(config))
     except UserError as error:
