@@ -12,7 +12,7 @@ from studies.language.scalars import resolve
 
 _STARTER = """\
 # A study: designs x tasks x seeds. `wm plan NAME.yaml` shows what it runs, `wm run NAME.yaml` runs it.
-# Every key and every trap: docs/study-language.md; what there is to name: wm list models, wm list tasks.
+# Every key and every trap: docs/study-language.md; what there is to name: wm list models, designs, tasks.
 name: NAME                     # its folder under the runs directory
 
 base:                          # what every run shares; the names are those of `wm show`, nested or dotted
@@ -22,7 +22,7 @@ base:                          # what every run shares; the names are those of `
   planner: {horizon: 8, iterations: 4, proposals: 100}
   evaluation: {every: 10, final_episodes: 10}
 
-designs:                       # fragments with names of your own; the eight of `wm list models` need not be written
+designs:                       # fragments with names of your own; those of `wm list designs` need not be written
   images: {predict: images, space: latent, dynamics: stochastic}
   images-deterministic: {predict: images, space: latent, dynamics: deterministic}
   rewards: {predict: rewards, space: latent, dynamics: stochastic}
