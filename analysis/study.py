@@ -12,6 +12,7 @@ import yaml
 
 from harness.config import RunConfig
 from harness.config.fields import walk
+from harness.config.run import AXES, axes_label
 from harness.errors import UserError
 from harness.rundir import PLAN, planned_runs
 
@@ -96,7 +97,7 @@ def _found(path: Path) -> list[PlannedRun]:
     for file in sorted((path / "runs").glob("*/run.yaml")):
         content = yaml.load(file.read_text(), Loader=_LOADER)  # noqa: S506 (a safe loader)
         config = content["config"]
-        axes = "-".join(str(config.get(axis)) for axis in ("predict", "space", "dynamics"))
+        axes = axes_label(map(config.get, AXES[:3]), config.get("model", {}).get("name", "auto"))
         agent = config.get("agent", "model")
         design = agent if agent != "model" else config.get("design") or axes
         runs.append(

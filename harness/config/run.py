@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -22,6 +23,17 @@ from harness.config.sections import (
 
 AXES = ("predict", "space", "dynamics", "reward_from", "reward_gradient", "image_fraction", "size")
 """The design axes, in the order in which a design's name gives the first three."""
+
+
+def axes_label(axes: Iterable[str | None], model: str) -> str:
+    """What a design without a name is called.
+
+    Args:
+        axes: its first three; a model of the user's own needs none of them.
+        model: `auto`, or the import path of a class of the user's own, whose name then comes first.
+    """
+    parts = [str(axis) for axis in axes if axis is not None]
+    return "-".join([model.rpartition(":")[2], *parts] if model != "auto" else parts)
 
 
 class RunConfig(Section):
@@ -113,10 +125,7 @@ class RunConfig(Section):
         """
         if self.agent != "model":
             return self.agent
-        axes = [str(axis) for axis in (self.predict, self.space, self.dynamics) if axis is not None]
-        if self.model.name != "auto":
-            axes.insert(0, self.model.name.rpartition(":")[2])
-        return self.design or "-".join(axes)
+        return self.design or axes_label((self.predict, self.space, self.dynamics), self.model.name)
 
     @property
     def clip_length(self) -> int:

@@ -6,7 +6,7 @@ import fnmatch
 from collections.abc import Callable
 from typing import Any
 
-from harness.config.run import AXES
+from harness.config.run import AXES, axes_label
 from studies.language.fields import default_of
 from studies.language.names import is_glob
 from studies.language.study import Where
@@ -35,8 +35,8 @@ def value_of(merged: dict[str, Any], name: str) -> Any:
         return merged[name]
     agent = merged.get("agent", "model")
     if name == "design":
-        axes = [str(merged.get(axis)) for axis in AXES[:3]]
-        return "-".join(axes) if agent == "model" else agent
+        axes = (merged.get(axis) for axis in AXES[:3])
+        return axes_label(axes, merged.get("model.name", "auto")) if agent == "model" else agent
     return None if name in AXES and agent != "model" else default_of(name)
 
 
