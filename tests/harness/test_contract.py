@@ -363,7 +363,7 @@ class TestFromATest:
         ("name", "fields", "message"),
         [
             ("my_models.flow:Flwo", {}, "did you mean Flow"),
-            ("my_models.flow:Flow", {"model": {"options": {"unit": 1}}}, "Flow has no option unit"),
+            ("my_models.flow:Flow", {"model": {"options": {"unit": 1}}}, "Flow has one option, units"),
             ("my_models.flow:Flow", {"predict": "image"}, "predict"),
         ],
     )

@@ -19,13 +19,10 @@ class Flow(nn.Module):
 
     def __init__(self, spec: ModelSpec, design: ModelDesign) -> None:
         super().__init__()
-        self.units = design.options.get("units", 128)
-        if unknown := set(design.options) - {"units"}:
-            raise ValueError(
-                f"Flow has no option {', '.join(sorted(unknown))}; there is units, its belief's width"
-            )
-        if not isinstance(self.units, int) or self.units < 1:
-            raise ValueError(f"Flow's option units is {self.units!r}; it must be a whole number from 1")
+        options = {"units": 128, **design.options}
+        self.units = options["units"]
+        if len(options) > 1 or not isinstance(self.units, int) or self.units < 1:
+            raise ValueError(f"Flow has one option, units, a whole number from 1; not {design.options}")
         if spec.predict_continues or spec.image_shape[1] % 4:
             raise ValueError("Flow takes tasks that do not terminate, and image sides that 4 divides")
         self.spec, self.weights, side = spec, design.weights, spec.image_shape[1] // 4
