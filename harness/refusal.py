@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from harness.config import RunConfig
+from harness.config.run import AXES
 from harness.errors import UserError
 from harness.own import is_own
 
-_BUILT_FROM = {
-    *("task", "env", "model", "predict", "space", "dynamics", "reward_from", "reward_gradient"),
-    *("image_fraction", "size", "legacy", "train"),
-}
+_BUILT_FROM: Any = dict.fromkeys(("task", "env", "model", "legacy", *AXES), True) | {"train": {"forecast"}}
 """The fields that a model and what is asked of it depend on, the seed aside."""
 
 

@@ -141,7 +141,7 @@ def _show_models(rows: list[dict[str, Any]], setting: Setting) -> None:
     console().print(table)
     for words in _legend(rows):
         print(words)
-    say(_OWN.format("model"))
+    say(f"{_OWN.format('model')} `wm check-model` checks one.")
 
 
 def _legend(rows: list[dict[str, Any]]) -> list[str]:

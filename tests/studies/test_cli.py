@@ -56,7 +56,7 @@ def test_help_lists_every_verb_in_panels(wm):
         "report",
         "evaluate",
     ]
-    verbs += ["clean", "doctor"]
+    verbs += ["clean", "doctor", "check-model"]
     assert all(f" {verb} " in out for verb in verbs)
     for verb in verbs:
         assert wm(verb, "--help")[0] == 0
