@@ -30,7 +30,7 @@ from torch.distributions import Normal, kl_divergence
 from torch.nn import functional as F
 
 from models.rssm import RSSM
-from models.types import Draw, LossWeights, ModelSpec, SequenceBatch
+from models.types import Draw, LossWeights, ModelDesign, ModelSpec, SequenceBatch
 from planners.cem import CEM
 
 ACTIONS = 6
@@ -45,7 +45,7 @@ def noise_for(draws: dict[str, Draw]) -> dict[str, torch.Tensor]:
 def our_model(size: str, weights: LossWeights) -> RSSM:
     """The stochastic RSSM that predicts images."""
     spec = ModelSpec(ACTIONS, False, (3, 64, 64), True, False, True)
-    return RSSM(spec, size, {}, weights)
+    return RSSM(spec, ModelDesign(size=size, weights=weights))
 
 
 def our_training(size: str, batch: int, columns: int, weights: LossWeights) -> Job:
