@@ -4,7 +4,7 @@ Every generator is `world(clips, columns, seed)`: the same clips for the same se
 `models.types`. Pixels cover what they cover of a shape, so that a position shows to a fraction of a pixel::
 
     sprite   p' = p + 4 a, reflected at the walls                       reward sin(1.5 x) + sin(1.5 y), -1 to 1 across
-    linear   z' = A z + B a, two damped rotations; drawn at C z         reward w z
+    linear   z' = A z + B a, two damped rotations; drawn at C z         reward w C z
     fork     down, and from column 3 on left or right at random         reward -1 or +1 from column 3 on
 
 In the linear system one coordinate of each rotation is the position that is drawn, the other is seen only in how
@@ -61,7 +61,7 @@ def linear_dynamics() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     control[1, 0] = control[3, 1] = 0.35  # the coordinates that are not drawn
     shown = torch.zeros(2, 4)
     shown[0, 0] = shown[1, 2] = 1.0
-    return dynamics, control, shown, torch.tensor([0.5, 0.5, -0.5, 0.5])
+    return dynamics, control, shown, torch.tensor([1.0, 0.0, -1.0, 0.0])
 
 
 def linear(clips: int, columns: int, seed: int) -> SequenceBatch:
@@ -138,7 +138,7 @@ def _blocks(corner: Tensor) -> Tensor:
 
 
 def _blobs(position: Tensor) -> Tensor:
-    """A Gaussian blob of width 1.5 pixels whose centre is at (x, y) [.., 2], 0 the middle and 2 near an edge."""
+    """A Gaussian blob of width 2 pixels whose centre is at (x, y) [.., 2], 0 the middle and 2 near an edge."""
     pixels = torch.arange(SIDE) - (SIDE - 1) / 2
     distance = (pixels - 3.0 * position[..., None]).square()
-    return torch.exp(-(distance[..., 1, :, None] + distance[..., 0, None, :]) / (2 * 1.5**2))
+    return torch.exp(-(distance[..., 1, :, None] + distance[..., 0, None, :]) / (2 * 2.0**2))

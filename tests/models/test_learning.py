@@ -1,57 +1,112 @@
-"""Every design can learn: a few clips by heart, rewards that only actions tell, frames that move."""
+"""Every design learns worlds whose dynamics are known: a clip by heart, motion, rewards, a fork in the road.
+
+One setting for all of them: the default loss weights, size `tiny`, and what `tests.models.learning` says. Errors
+are those of the mean forecast, as the harness measures them; margins allow for the spread over seeds.
+"""
 
 import pytest
 import torch
 
-from models.types import SequenceBatch
-from tests.models.designs import (
-    ACTIONS,
-    CONTEXT,
-    DESIGNS,
-    SIDE,
-    draw,
-    loss_of,
-    make_model,
-    name_of,
-    observed,
-)
+from models.types import LossWeights
+from tests.models.designs import CORNERS, DESIGNS, name_of
+from tests.models.learning import build, errors, forecasts, held_out, train
 
-CLIPS, COLUMNS = 8, 6
+UPDATES = 300
+BY_HEART_RATE = 8e-3
+SAMPLES = 32
+pytestmark = pytest.mark.slow
 
 
-def moving_bars(seed=0):
-    """A bright bar whose column is a position that actions move; the reward is the position."""
-    generator = torch.Generator().manual_seed(seed)
-    first = torch.zeros(CLIPS, COLUMNS, dtype=torch.bool)
-    first[:, 0] = True
-    action = (2 * torch.rand(CLIPS, COLUMNS, ACTIONS, generator=generator) - 1) * ~first[..., None]
-    start = 0.5 * torch.rand(CLIPS, 1, generator=generator) + 0.25
-    position = (start + 0.2 * action[..., 0].cumsum(1)).clamp(0, 1)
-    columns = torch.arange(SIDE)
-    bar = (columns - position[..., None] * (SIDE - 1)).abs() < 2
-    image = (200 * bar + 20).to(torch.uint8)[:, :, None, None, :].expand(-1, -1, 3, SIDE, -1)
-    ones = torch.ones(CLIPS, COLUMNS)
-    return SequenceBatch(image.contiguous(), action, position * ~first, first, torch.zeros_like(first), ones)
+def relative(measured, error):
+    """A squared error of the mean forecast over that of "repeat the last", per step."""
+    return measured[f"{error}_error_mean_mse"] / measured[f"{error}_error_baseline_mse"]
 
 
 @pytest.mark.parametrize("design", DESIGNS, ids=name_of)
-def test_a_few_clips_are_learnt_and_forecast_open_loop(design):
-    model, batch = make_model(design), moving_bars()
-    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
-    for update in range(250):
-        optimizer.zero_grad()
-        loss_of(model, batch, noise_seed=update).total.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 100.0)
-        optimizer.step()
-    with torch.no_grad():
-        state = observed(model, batch, CONTEXT)
-        steps = COLUMNS - CONTEXT
-        noise = draw(model.draws("predict", (CLIPS,), steps))
-        forecast = model.predict(state, batch.action[:, CONTEXT:], noise, decode=True)
-    truth = batch.reward[:, CONTEXT:]
-    repeat = (truth - batch.reward[:, CONTEXT - 1 : CONTEXT]).square().mean()
-    assert (forecast.reward - truth).square().mean() < 0.3 * repeat
-    if forecast.image is not None:
-        frames = batch.image[:, CONTEXT:] / 255
-        still = (batch.image[:, CONTEXT - 1 : CONTEXT] / 255 - frames).square().mean()
-        assert (forecast.image - frames).square().mean() < 0.5 * still
+def test_a_clip_is_learnt_by_heart(design):
+    """Squared errors of an open-loop forecast below a tenth of repeat-last; image error below 10 of 255."""
+    model, clip = build(design), held_out("sprite", clips=1)
+    train(model, UPDATES, clips=clip, rate=BY_HEART_RATE)
+    measured = errors(model, clip)
+    for error in ("reward", "image") if design.predict == "images" else ("reward",):
+        total = measured[f"{error}_error_baseline_mse"].mean()
+        assert measured[f"{error}_error_mean_mse"].mean() < 0.1 * total
+    if design.predict == "images":
+        assert measured["image_error_mean"].mean() < 10
+
+
+@pytest.mark.parametrize("world", ["sprite", "linear"])
+@pytest.mark.parametrize("design", CORNERS, ids=name_of)
+def test_forecasts_of_unseen_clips_beat_repeating_the_last_at_every_step(design, world):
+    """With a margin of a tenth: squared errors, and the error of the pixels that move."""
+    model = build(design)
+    train(model, UPDATES, world=world)
+    measured = errors(model, held_out(world))
+    assert (relative(measured, "reward") < 0.9).all()
+    if design.predict == "images":
+        assert (relative(measured, "image") < 0.9).all()
+        assert (measured["image_error_moving"] < 0.9 * measured["image_error_moving_baseline"]).all()
+
+
+def at_the_fork(model):
+    """What a trained model forecasts for the last column of 16 clips.
+
+    Returns:
+        Rewards [16, S], and the share of frames that are nearest to the left future, to the right one, and to the
+        mean of both, [3]; None for a model without images.
+    """
+    clips = held_out("fork", clips=16)
+    forecast = forecasts(model, clips, SAMPLES if model.spec.stochastic else 1)
+    rewards, image = forecast.reward[..., -1], forecast.image
+    if image is None:
+        return rewards, None
+    right, left = (clips.image[i, -1] / 255 for i in range(2))
+    assert clips.reward[0, -1] == 1
+    futures = torch.stack([left, right, (left + right) / 2])
+    distance = (image[:, :, -1, None] - futures).square().sum((-1, -2, -3))
+    nearest = distance.argmin(-1).flatten()
+    return rewards, torch.bincount(nearest, minlength=3) / len(nearest)
+
+
+def forked(design, **fields):
+    model = build(design, **fields)
+    train(model, UPDATES, world="fork")
+    return at_the_fork(model)
+
+
+def assert_both_futures(rewards, nearest):
+    """At least a fifth of the samples on either side."""
+    assert (rewards < -0.5).float().mean() > 0.2
+    assert (rewards > 0.5).float().mean() > 0.2
+    if nearest is not None:
+        assert (nearest[:2] > 0.2).all()
+
+
+@pytest.mark.parametrize("design", [d for d in CORNERS if d.dynamics == "deterministic"], ids=name_of)
+def test_a_deterministic_design_forecasts_the_mean_of_both_futures(design):
+    rewards, nearest = forked(design)
+    assert rewards.abs().max() < 0.4
+    if nearest is not None:
+        assert nearest[2] == 1
+
+
+def stochastic(space):
+    return [d for d in CORNERS if d.dynamics == "stochastic" and d.space == space]
+
+
+@pytest.mark.parametrize("design", stochastic("pixel"), ids=name_of)
+def test_a_stochastic_design_forecasts_both_futures(design):
+    assert_both_futures(*forked(design))
+
+
+@pytest.mark.xfail(
+    strict=True, reason="the open-loop term scores every sample: it is least where all are the mean"
+)
+@pytest.mark.parametrize("design", stochastic("latent"), ids=name_of)
+def test_a_stochastic_latent_design_forecasts_both_futures(design):
+    assert_both_futures(*forked(design))
+
+
+@pytest.mark.parametrize("design", stochastic("latent"), ids=name_of)
+def test_without_the_open_loop_term_a_stochastic_latent_design_forecasts_both_futures(design):
+    assert_both_futures(*forked(design, weights=LossWeights(open_loop_weight=0.0, free_nats=1.0)))
