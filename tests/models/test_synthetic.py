@@ -56,10 +56,10 @@ def test_the_sprite_moves_by_its_action_between_walls():
 
 def test_the_linear_system_is_two_damped_rotations_that_actions_push():
     """Two positions p and an action tell the next: p'' = 2 r cos(angle) p' - r^2 p - r sin(angle) b a'."""
-    batch = linear(64, 8, 0)
+    batch = linear(512, 8, 0)
     dynamics, control, _, weights = linear_dynamics()
     position = (centres(batch) - SIDE / 2) / 3.0
-    inside = position.abs().amax((1, 2)) < 1.5
+    inside = position.abs().amax((1, 2)) < 1.1
     assert inside.sum() >= 5
     position, action, reward = position[inside], batch.action[inside], batch.reward[inside]
     hidden = []
