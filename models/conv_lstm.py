@@ -28,9 +28,13 @@ class ConvLSTM(nn.Module):
         super().__init__()
         self.channels = channels
         self.gates = nn.Conv2d(inputs + channels, 4 * channels, kernel, padding=kernel // 2)
-        with torch.no_grad():
-            assert self.gates.bias is not None
-            self.gates.bias[channels : 2 * channels] += 1  # it remembers, at first
+        self.remember()
+
+    @torch.no_grad()
+    def remember(self) -> None:
+        """Adds one to the forget gate's bias."""
+        assert self.gates.bias is not None
+        self.gates.bias[self.channels : 2 * self.channels] += 1
 
     def forward(self, x: Tensor, state: CellState) -> CellState:
         """[N, inputs, h, w] and the state to the new state, whose `hidden` is the output."""
