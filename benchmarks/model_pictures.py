@@ -73,7 +73,7 @@ def outcome(trial: Trial, work: Path) -> Arrays:
     path = work / f"{trial.world}-{updates}-{trial.name}.npz".replace(", ", "-").replace(" ", "-")
     if not path.exists():
         weights = LossWeights() if trial.open_loop else NO_OPEN_LOOP
-        model = build(trial.design, weights=weights)
+        model = build(trial.design, weights=weights, forecast=columns - CONTEXT)
         start = time.process_time()
         train(model, updates, world=trial.world, columns=columns)
         seconds = time.process_time() - start

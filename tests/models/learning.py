@@ -26,7 +26,8 @@ Clips = SequenceBatch
 
 def build(design: Design, **fields: Any) -> Any:
     """A tiny model of a design for these worlds; `fields` as for `make_model`."""
-    return make_model(design, actions=synthetic.ACTIONS, side=synthetic.SIDE, forecast=HORIZON, **fields)
+    world = {"actions": synthetic.ACTIONS, "side": synthetic.SIDE, "forecast": HORIZON}
+    return make_model(design, **world | fields)
 
 
 def train(
