@@ -29,6 +29,10 @@ The loss is a mean over the columns after the context that exist::
 
 A step after the first gets the true last frame with probability 1 - progress / scheduled_sampling, else the forecast
 one, drawn per clip and step.
+
+With `blind_inputs` frames are numbers of about 1e-7 as inputs and as targets: the image loss is as good as zero, and
+a reward net that reads frames sees nothing. The tower sees them all the same, through its layer norms; so it did in
+the reference, whose layer norms have an even smaller epsilon.
 """
 
 from __future__ import annotations

@@ -55,11 +55,7 @@ class Activations(NamedTuple):
 
 
 class Norm(nn.GroupNorm):
-    """Layer norm over channels and pixels, with a gain and an offset per channel.
-
-    Its epsilon is 1e-5. The reference's is 1e-12, through which frames of about 1e-7 (`blind_inputs`) come a little
-    less faintly; an all but constant map would have gradients of a million here.
-    """
+    """Layer norm over channels and pixels, with a gain and an offset per channel."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(1, channels)

@@ -388,17 +388,33 @@ def test_a_plan_renders_no_more_frames_than_it_needs(reward_from, monkeypatch):
 
 def test_blind_inputs_scale_frames_and_targets_and_scale_forecasts_back():
     model, batch = make_model(DETERMINISTIC, blind_inputs=True), make_batch()
-    dark = batch._replace(image=torch.zeros_like(batch.image))
-    assert observed(model, batch).context.frames.max() < 2e-7
-    left, right = (observed(model, b) for b in (batch, dark))
-    rewards = [model.predict(s, batch.action, {}, decode=False).reward for s in (left, right)]
-    torch.testing.assert_close(*rewards, rtol=0, atol=1e-3)  # layer norm amplifies what little there is
+    state = observed(model, batch)
+    torch.testing.assert_close(state.context.frames * (2**31 - 1), batch.image[:, 1:3].float())
     with torch.no_grad():  # the last frame again
         model.tower.masks.weight.zero_()
         model.tower.masks.bias.zero_()
         model.tower.masks.bias[0] = 100.0
-    image = model.predict(left, batch.action, {}, decode=True).image
+    image = model.predict(state, batch.action, {}, decode=True).image
     torch.testing.assert_close(image, (batch.image[:, 2:3] / 255).expand_as(image))
+    assert loss_of(model, batch).metrics["image_loss"] < 1e-10
+
+
+def test_the_reward_net_on_frames_sees_nothing_of_blind_inputs():
+    rewards = {}
+    for blind in (False, True):
+        model, batch = make_model(DETERMINISTIC, reward_from="image", blind_inputs=blind), make_batch()
+        dark = batch._replace(image=torch.zeros_like(batch.image))
+        pair = [
+            model._read_frames(_codes(model, b), b.action[:, 1:], b.reward[:, :CONTEXT])
+            for b in (batch, dark)
+        ]
+        rewards[blind] = (pair[0] - pair[1]).abs().max()
+    assert rewards[True] < 1e-5 < 1e-3 < rewards[False]
+
+
+def _codes(model, batch):
+    frames = batch.image / model.white
+    return torch.stack([model._see(frames[:, t], stop=False) for t in range(COLUMNS)], 1)
 
 
 def test_states_are_float32_under_bfloat16():
