@@ -1,3 +1,5 @@
+import itertools
+import math
 from dataclasses import replace
 
 import pytest
@@ -5,7 +7,7 @@ import torch
 from torch.distributions import Independent, Normal
 from torch.distributions import kl_divergence as reference
 
-from models.distributions import Gaussian, kl_divergence, masked_mean
+from models.distributions import Gaussian, kl_divergence, masked_mean, squared_error_of_mean
 from models.types import LossWeights
 from tests.models.designs import CORNERS, loss_of, make_batch, make_model, name_of
 
@@ -64,3 +66,22 @@ def test_masked_means_count_what_the_mask_shows():
     values = torch.tensor([[1.0, 2.0], [4.0, 100.0]])
     assert masked_mean(values, torch.tensor([[1.0, 1.0], [1.0, 0.0]])) == 7 / 3
     assert masked_mean(values, torch.zeros(2, 2)) == 0
+
+
+@pytest.mark.parametrize("samples", [2, 3, 4])
+def test_the_squared_error_of_a_mean_forecast_has_no_bias(samples):
+    """The expectation over all draws of a discrete distribution, each with its probability, is (E[e])^2 exactly."""
+    errors, weights = [-1.5, 0.25, 2.0], [0.5, 0.3, 0.2]
+    expected = math.fsum(e * w for e, w in zip(errors, weights, strict=True)) ** 2
+    total = math.fsum(
+        math.prod(weights[i] for i in drawn)
+        * squared_error_of_mean(torch.tensor([errors[i] for i in drawn], dtype=torch.float64)).item()
+        for drawn in itertools.product(range(3), repeat=samples)
+    )
+    assert total == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_squared_error_of_one_forecast_is_its_own_and_of_two_their_product():
+    errors = torch.tensor([[1.0, -2.0], [3.0, 0.5]])
+    torch.testing.assert_close(squared_error_of_mean(errors[:1]), torch.tensor([1.0, 4.0]))
+    torch.testing.assert_close(squared_error_of_mean(errors), torch.tensor([3.0, -1.0]))
