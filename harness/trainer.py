@@ -32,6 +32,10 @@ class Trainer:
         assert isinstance(model, nn.Module)
         self.model = model
         self.parameters = list(model.parameters())
+        parts: tuple[nn.Module, ...] = getattr(model, "parts", (model,))
+        self.parts = [
+            list(part.parameters()) for part in parts
+        ]  # one's gradient norm is no matter of another's
         self.optimizer = torch.optim.Adam(
             self.parameters, lr=config.train.learning_rate, eps=config.train.adam_epsilon, fused=True
         )
@@ -39,13 +43,14 @@ class Trainer:
         self.device = device
         self.batch = config.train.batch
         self.clip = config.clip_length
+        self.shortest = config.model.context + 1  # a context, and a column to score
         self.clip_norm = config.train.clip_norm
         self.total = max(1, config.total_updates)
         self.bfloat16 = config.train.precision == "bfloat16"
 
     def step(self, replay: Replay, update: int, sums: Sums) -> None:
         """One gradient step, the update's number counting from 0; adds the metrics to `sums` on the device."""
-        clips = replay.sample(self.streams.numpy("batch", update), self.batch, self.clip)
+        clips = replay.sample(self.streams.numpy("batch", update), self.batch, self.clip, self.shortest)
         batch = self._to_device(clips)
         draws = self.model.draws("loss", (self.batch,), self.clip)
         noise = {k: v.to(self.device) for k, v in self.streams.noise(draws, "loss_noise", update).items()}
@@ -54,7 +59,7 @@ class Trainer:
             loss = self.model.loss(batch, noise, progress)
         self.optimizer.zero_grad(set_to_none=True)
         loss.total.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
+        norm = torch.stack([nn.utils.clip_grad_norm_(part, self.clip_norm) for part in self.parts]).norm()
         self.optimizer.step()
         for name, value in {"loss": loss.total, "gradient_norm": norm, **loss.metrics}.items():
             number = value.detach().double()

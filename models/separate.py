@@ -73,6 +73,11 @@ class SeparateReward(nn.Module):
         self.reward: Any = reward
         self.spec = replace(reward.spec, predict_images=True)
 
+    @property
+    def parts(self) -> tuple[nn.Module, nn.Module]:
+        """What a trainer clips the gradient norm of one by one: the two share nothing, that bound neither."""
+        return self.image, self.reward
+
     def draws(self, call: Call, lead: tuple[int, ...], steps: int = 1) -> dict[str, Draw]:
         """Noise of both, their names under `image.` and `reward.`."""
         parts = {"image": self.image, "reward": self.reward}

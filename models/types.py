@@ -155,6 +155,9 @@ class WorldModel(Protocol[S]):
     S is its state, passed in and returned: a NamedTuple of tensors of leading dimension B, or of such NamedTuples
     (`models.trees` maps over them).
 
+    A model of independent parts may list them as `parts`, a tuple of modules: the gradient norm of each is bounded
+    by itself.
+
     No call draws random numbers: `draws` declares what it needs, the caller passes it in. Rows of a batch
     never see one another. Every call is a pure function of its arguments and the parameters.
     """

@@ -188,25 +188,32 @@ class Replay:
             raise RunError("corrupt", f"{where} or {COLUMNS}: episode {index} is damaged.", START_ANEW)
         return self.layout.unpack(image, records)
 
-    def sample(self, rng: np.random.Generator, batch: int, length: int) -> ClipBatch:
+    def sample(
+        self, rng: np.random.Generator, batch: int, length: int, shortest: int | None = None
+    ) -> ClipBatch:
         """Draws clips uniformly over all valid starts of all episodes, with replacement.
 
-        An episode of N columns has N - length + 1 starts; a shorter one has one, and its clip is padded.
+        A clip that begins fewer than `length` columns before the episode's end is padded. So every column of an
+        episode can be any column of a clip but the first few: ends of episodes are not only learnt at the far end
+        of a forecast. An episode of N columns has N - shortest + 1 starts; a shorter one has one.
 
         Args:
             rng: draws `batch` integers, nothing else.
             batch: B clips.
             length: T columns of each.
+            shortest: columns that a clip has at least, before padding, unless its episode has fewer; `length`
+                if None.
         """
         if not len(self):
             raise ValueError("an empty replay has no clips")
         N = self._table["columns"]
-        starts = np.maximum(N - length + 1, 1)
+        starts = np.maximum(N - (length if shortest is None else shortest) + 1, 1)
         edges = np.cumsum(starts)
         pick = rng.integers(edges[-1], size=batch)
         episode = np.searchsorted(edges, pick, side="right")
-        start = self._table["start"][episode] + pick - (edges - starts)[episode]
-        return self._gather(start, np.minimum(N[episode], length), length)
+        offset = pick - (edges - starts)[episode]
+        valid = np.minimum(N[episode] - offset, length)
+        return self._gather(self._table["start"][episode] + offset, valid, length)
 
     def _gather(self, start: npt.NDArray[np.int64], valid: npt.NDArray[np.int64], length: int) -> ClipBatch:
         """Clips of `valid` columns from the global columns `start`, padded to `length`."""

@@ -23,11 +23,11 @@ def filled(directory, lengths, spec=SPEC):
     return replay
 
 
-def naive_clips(episodes, length):
+def naive_clips(episodes, length, shortest):
     """Every valid clip of a list of episodes, as (image, action, reward, terminal, mask)."""
     clips = []
     for episode in episodes:
-        for start in range(max(episode.columns - length, 0) + 1):
+        for start in range(max(episode.columns - shortest, 0) + 1):
             take = range(start, min(start + length, episode.columns))
             clip = [np.zeros((length, *episode.image.shape[1:]), np.uint8), np.zeros((length, 2), np.float32)]
             clip += [np.zeros(length, np.float32), np.zeros(length, bool), np.zeros(length, np.float32)]
@@ -46,11 +46,11 @@ def sampled_clips(batch):
 
 
 @SLOW_DISK
-@given(lengths=LENGTHS, length=st.integers(1, 14), seed=st.integers(0, 2**32))
-def test_clips_are_those_of_a_naive_implementation(tmp_path_factory, lengths, length, seed):
-    replay = filled(tmp_path_factory.mktemp("r"), lengths)
-    known = naive_clips([make_episode(n, i) for i, n in enumerate(lengths)], length)
-    batch = replay.sample(np.random.default_rng(seed), 16, length)
+@given(lengths=LENGTHS, length=st.integers(1, 14), missing=st.integers(0, 13), seed=st.integers(0, 2**32))
+def test_clips_are_those_of_a_naive_implementation(tmp_path_factory, lengths, length, missing, seed):
+    replay, shortest = filled(tmp_path_factory.mktemp("r"), lengths), max(1, length - missing)
+    known = naive_clips([make_episode(n, i) for i, n in enumerate(lengths)], length, shortest)
+    batch = replay.sample(np.random.default_rng(seed), 16, length, shortest)
     assert set(sampled_clips(batch)) <= set(known)
     assert batch.first[:, 0].all()
     assert not batch.first[:, 1:].any()
@@ -62,7 +62,7 @@ def test_clips_are_those_of_a_naive_implementation(tmp_path_factory, lengths, le
 
 def test_all_valid_starts_are_equally_likely(tmp_path):
     replay = filled(tmp_path, [5, 3, 9, 2])  # length 4: 2 + 1 + 6 + 1 starts
-    known = naive_clips([make_episode(n, i) for i, n in enumerate([5, 3, 9, 2])], 4)
+    known = naive_clips([make_episode(n, i) for i, n in enumerate([5, 3, 9, 2])], 4, 4)
     draws = 20_000
     found = sampled_clips(replay.sample(np.random.default_rng(1), draws, 4))
     counts = np.array([found.count(clip) for clip in known])
@@ -71,6 +71,17 @@ def test_all_valid_starts_are_equally_likely(tmp_path):
     chi_square = ((counts - expected) ** 2 / expected).sum()
     assert counts.sum() == draws
     assert chi_square < 27.9  # the 0.1 % quantile at 9 degrees of freedom
+
+
+def test_the_end_of_an_episode_is_seen_at_every_column_that_is_scored(tmp_path):
+    """With clips that are all full, a forecast would learn of ends at its last step alone."""
+    replay = Replay.open(tmp_path, DISCRETE)
+    replay.append(make_episode(30, 3, DISCRETE))
+    full = replay.sample(np.random.default_rng(0), 400, 6)
+    assert full.terminal.any(0).tolist() == [False] * 5 + [True]
+    batch = replay.sample(np.random.default_rng(0), 400, 6, shortest=3)
+    assert batch.terminal.any(0).tolist() == [False] * 2 + [True] * 4
+    assert batch.mask.sum(1).min() == 3
 
 
 def test_discrete_actions_are_one_hot_and_zero_at_the_cut(tmp_path):

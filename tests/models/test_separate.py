@@ -145,3 +145,11 @@ def test_a_window_can_have_a_separate_reward():
     assert isinstance(model, SeparateReward)
     assert (model.image.window, model.reward.window) == (3, 3)
     assert loss_of(model, make_batch()).total.isfinite()
+
+
+def test_each_part_is_bounded_by_itself():
+    """A large image gradient must not scale down the reward model's."""
+    model = make_model(Design("images", "latent", "deterministic", reward_gradient="separate"))
+    parts = [set(part.parameters()) for part in model.parts]
+    assert parts[0].isdisjoint(parts[1])
+    assert parts[0] | parts[1] == set(model.parameters())
