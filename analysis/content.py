@@ -161,7 +161,7 @@ def confound_table(results: Results) -> Table:
         "What differs between designs beyond their names; medians over finished runs. Parameters in use and in "
         "training; FLOPs per candidate and predicted step. A latent design plans from all frames and actions of the "
         "episode, or of a window, and never sees rewards; a pixel design from its last frames and the actions between "
-        "them, and from the rewards between them unless it reads rewards from the state of its predictive tower. "
+        "them, and from the rewards between them if it reads rewards from frames that it forecasts. "
         "Planning is a part of collecting and evaluating."
     )
     other = ", ".join(dict.fromkeys(difference.field for difference in differences(results)))
@@ -175,8 +175,8 @@ def confound_table(results: Results) -> Table:
 
 def _seen(cell: pd.DataFrame) -> str:
     """What a design knows of an episode when it plans; of the oldest column it sees, the frame alone."""
-    space, variant, predict, source, gradient = (
-        cell[name].iloc[0] for name in ("space", "variant", "predict", "reward_from", "reward_gradient")
+    space, variant, predict, source = (
+        cell[name].iloc[0] for name in ("space", "variant", "predict", "reward_from")
     )
     if space not in {"latent", "pixel"}:
         return "its own"
@@ -187,8 +187,7 @@ def _seen(cell: pd.DataFrame) -> str:
     counts = sorted({int(count) for count in cell["context"].dropna()})
     if counts == [1]:
         return "1 frame"
-    from_tower = predict == "images" and source == "state" and gradient != "separate"
-    rewards = "" if space == "latent" or from_tower else ", rewards"
+    rewards = ", rewards" if space == "pixel" and predict == "images" and source == "image" else ""
     return f"{'/'.join(map(str, counts))} frames, actions{rewards}"
 
 

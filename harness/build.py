@@ -72,6 +72,7 @@ def model_design(config: RunConfig, streams: Streams) -> ModelDesign:
         image_fraction=1.0 if config.image_fraction is None else config.image_fraction,
         forecast=config.train.forecast,
         scheduled_sampling=model.scheduled_sampling,
+        dropout=model.dropout if model.name == "auto" else 0.0,
         blind_inputs=config.legacy.blind_inputs,
         leaking_reward=config.legacy.leaking_reward,
         seed=streams.key("model_init"),

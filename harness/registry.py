@@ -30,7 +30,7 @@ class Entry:
 MODELS: dict[tuple[str, str, str], Entry] = {
     ("images", "latent", "standard"): Entry("models.rssm:RSSM", 1, "RSSM with image decoder and reward head"),
     ("rewards", "latent", "standard"): Entry("models.rssm:RSSM", 1, "RSSM with reward head only"),
-    ("images", "pixel", "standard"): Entry("models.sv2p:SV2P", 1, "SV2P: CDNA frames from a recurrent tower"),
+    ("images", "pixel", "standard"): Entry("models.sv2p:SV2P", 2, "SV2P: CDNA frames from a recurrent tower"),
     ("images", "latent", "window"): Entry(
         "models.windowed:WindowedRSSM", 1, "RSSM whose belief has seen the last model.context columns only"
     ),
@@ -38,10 +38,10 @@ MODELS: dict[tuple[str, str, str], Entry] = {
         "models.windowed:WindowedRSSM", 1, "RSSM with reward head only, and the same window"
     ),
     ("rewards", "pixel", "standard"): Entry(
-        "models.reward_predictor:RewardPredictor", 1, "recurrent reward predictor on frames"
+        "models.reward_predictor:RewardPredictor", 2, "recurrent reward predictor on frames"
     ),
     ("rewards", "pixel", "feedforward"): Entry(
-        "models.feedforward:FeedForward", 1, "feed-forward reward predictor on frames"
+        "models.feedforward:FeedForward", 2, "feed-forward reward predictor on frames"
     ),
     ("rewards", "pixel", "actions"): Entry(
         "models.feedforward:ActionsOnly", 1, "reward predictor that sees actions only: a baseline"

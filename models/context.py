@@ -8,9 +8,12 @@
     rewards       (r)    r      r           cut from the middle of an episode does not know them
 
     at a reset    o_0    o_0    o_0         the first frame, zero actions and rewards
+    a step later  o_0    o_0    o_1         1 .. K - 1 columns are real until the ring is full
+                  0      0      a_1
 
 A training clip is K columns of context, then columns that the loss scores. Part of the training clips have a
-context as it is at a reset, so that the first plans of an episode are made from something the network has seen.
+context as it is in the first K - 1 columns of an episode, so that its first plans are made from something the network
+has seen.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from torch import Tensor
 from models.types import Observation, SequenceBatch
 
 RESET_PART = 1 / 8
-"""Part of the training clips whose context is filled up as at a reset."""
+"""Part of the training clips whose context is filled up as it is soon after a reset."""
 
 
 class ContextState(NamedTuple):
@@ -59,30 +62,44 @@ def push(context: ContextState, frame: Tensor, obs: Observation) -> ContextState
             for ring, new in zip(context, (frame, obs.action, obs.reward), strict=True)
         )
     )
-    return as_after_reset(pushed, obs.first)
+    return begun_at(pushed, torch.where(obs.first, pushed.rewards.shape[1] - 1, -1))
 
 
-def as_after_reset(context: ContextState, rows: Tensor) -> ContextState:
-    """The contexts of `rows` bool[B] as they are at a reset: the last frame alone, zero actions and rewards."""
-    frames, actions, rewards = context
+def begun_at(context: ContextState, start: Tensor) -> ContextState:
+    """The contexts as they are when the episode began at column `start`.
+
+    Columns before it have its frame; up to and including it, actions and rewards are zero.
+
+    Args:
+        context: [B, K, ...].
+        start: integers [B], below K; those below zero leave a context as it is.
+    """
+    frames = list(context.frames.unbind(1))
+    begins = start.view(-1, *(1,) * (frames[0].dim() - 1))
+    for column in reversed(range(len(frames) - 1)):
+        frames[column] = torch.where(column < begins, frames[column + 1], frames[column])
+    unknown = torch.arange(len(frames), device=start.device) <= start[:, None]
     return ContextState(
-        torch.where(rows.view(-1, *(1,) * (frames.dim() - 1)), frames[:, -1:], frames),
-        actions.masked_fill(rows[:, None, None], 0),
-        rewards.masked_fill(rows[:, None], 0),
+        torch.stack(frames, 1),
+        context.actions.masked_fill(unknown[..., None], 0),
+        context.rewards.masked_fill(unknown, 0),
     )
 
 
 def context_of_clips(frames: Tensor, batch: SequenceBatch, reset: Tensor) -> ContextState:
-    """The contexts of training clips; some as at a reset.
+    """The contexts of training clips; some as they are when 1 .. K - 1 columns of an episode were seen.
 
     Args:
         frames: [B, K, ...], of the clips' first K columns, or their codes.
         batch: the clips.
-        reset: uniform draws [B]; those below RESET_PART decide for a context as at a reset.
+        reset: uniform draws [B]; those below RESET_PART are such contexts, and decide how many columns are real,
+            each number with the same probability (one real column if K is 1).
     """
     seen = frames.shape[1]
     context = ContextState(frames, batch.action[:, :seen], batch.reward[:, :seen])
-    return as_after_reset(context, reset < RESET_PART)
+    missing = max(seen - 1, 1)
+    real = 1 + (reset / RESET_PART * missing).floor().clamp(max=missing - 1).long()
+    return begun_at(context, torch.where(reset < RESET_PART, seen - real, -1))
 
 
 def scored_columns(batch: SequenceBatch, seen: int) -> Tensor:

@@ -39,6 +39,7 @@ from models.pixel_rewards import (
     outputs_of,
     reward_terms,
     split_outputs,
+    weigh,
 )
 from models.sizes import sizes_for
 from models.trees import expand_rows
@@ -66,7 +67,7 @@ class FeedForward(PixelRewards):
         ValueError: an unknown size, width or option, or something this design cannot predict.
     """
 
-    version = 1
+    version = 2
 
     def __init__(self, spec: ModelSpec, design: ModelDesign) -> None:
         self.limit = design.forecast
@@ -87,8 +88,7 @@ class FeedForward(PixelRewards):
         """Noise of the loss, uniform: dropout per unit of the head's two hidden layers, and `reset` per clip."""
         if call != "loss":
             return {}
-        ahead = steps - self.spec.context
-        draws = {f"dropout{i}": Draw((*lead, ahead, w), "uniform") for i, w in enumerate(self.heads, start=1)}
+        draws = self.dropout_draws((*lead, steps - self.spec.context))
         return draws | {"reset": Draw(lead, "uniform")}
 
     def predict(self, state: ContextState, actions: Tensor, noise: Noise, *, decode: bool) -> Forecast:  # noqa: ARG002
@@ -212,7 +212,4 @@ def _loss(
 ) -> Loss:
     """The loss of a deterministic form."""
     terms = reward_terms(*outputs, batch, mask)
-    total = reward_scale * terms["reward_loss"]
-    if "continue_loss" in terms:
-        total = total + terms["continue_loss"]
-    return Loss(total, {name: term.detach() for name, term in terms.items()})
+    return Loss(weigh(terms, reward_scale), {name: term.detach() for name, term in terms.items()})

@@ -1,7 +1,9 @@
 """A latent of a whole clip: inferred from the clip in training, drawn from N(0, I) in use (SV2P, arXiv 1710.11252).
 
 The evidence lower bound of a clip holds its KL once. Losses here are means over the scored columns of all
-clips, so the term of a batch is the sum of the clips' KLs divided by the number of scored columns.
+clips, so the term of a batch is the sum of the clips' KLs divided by the number of scored columns. There are no free
+nats: the prior is fixed, so that they would train nothing, and let each clip's latent tell so many nats of what is to
+be forecast at no cost.
 """
 
 from __future__ import annotations
@@ -33,13 +35,12 @@ def clip_kl(posterior: Gaussian) -> Tensor:
     return kl_divergence(posterior, Gaussian(torch.zeros_like(ones), ones))
 
 
-def per_column(kl: Tensor, mask: Tensor, free_nats: float = 0.0) -> Tensor:
-    """The clips' max(free_nats, KL) over the number of scored columns, 0-d; a clip without any has no part.
+def per_column(kl: Tensor, mask: Tensor) -> Tensor:
+    """The clips' KL over the number of scored columns, 0-d; a clip without any has no part.
 
     Args:
         kl: [B], in nats per clip.
         mask: [B, T], 1 where a column is scored.
-        free_nats: of a clip.
     """
     scored = (mask > 0).any(1)
-    return (kl.clamp(min=free_nats) * scored).sum() / mask.sum().clamp(min=1)
+    return (kl * scored).sum() / mask.sum().clamp(min=1)

@@ -3,13 +3,14 @@
 ::
 
     last `context` columns: frames -> convolutions -> codes -+
-                            actions, rewards between them ---+--> context, the same at every step
+                            actions between them ------------+--> context, the same at every step
     actions to come -> layers -> codes, one per step
 
 The encoders are those of "pure_reward" in google-research/world_models, which saw one frame, scaled to about
 1e-7 (`ModelDesign.blind_inputs` restores that); here frames are in [-0.5, 0.5]. A context of more columns adds
-their frames, and the actions and rewards that lie between them. At a reset the context is filled with the first
-frame and zeros, and part of the training clips have a context as it is then (`models.context`).
+their frames, and the actions that lie between them. No rewards: a design in latent space sees none either. At a
+reset the context is filled with the first frame and zeros, and part of the training clips have a context as it is then
+and soon after (`models.context`).
 
 The loss is reward_scale * 1/2 squared reward error, averaged over the columns after the context, and the
 cross entropy of the continuation where the design predicts it.
@@ -31,9 +32,8 @@ from models.distributions import masked_mean
 from models.networks import ValidEncoder, scale_image
 from models.sizes import sizes_for
 from models.trees import expand_rows
-from models.types import ModelDesign, ModelSpec, Noise, Observation, SequenceBatch
+from models.types import Draw, ModelDesign, ModelSpec, Noise, Observation, SequenceBatch
 
-DROPOUT = 0.2
 SLOPE = 0.3
 """Of the leaky ReLUs, as in Keras."""
 
@@ -55,7 +55,11 @@ class PixelRewards(nn.Module, ABC):
         sizes = sizes_for(family, design.size, design.widths)
         check_rewards_only(spec, design, type(self).__name__)
         self.spec, self.weights, self.blind = spec, design.weights, design.blind_inputs
-        self.frame_code, self.heads = sizes.frame_code, [sizes.head1, sizes.head2]
+        self.frame_code, self.heads, self.dropout = (
+            sizes.frame_code,
+            [sizes.head1, sizes.head2],
+            design.dropout,
+        )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(design.seed)
             channels = [sizes.channels1, sizes.channels2, sizes.channels3]
@@ -63,12 +67,17 @@ class PixelRewards(nn.Module, ABC):
             self.action_layers = linear_layers(
                 [spec.action_dim, sizes.action1, sizes.action2, sizes.action_code]
             )
-            between = (spec.context - 1) * (sizes.action_code + 1)
+            between = (spec.context - 1) * sizes.action_code
             self.build(sizes, spec.context * sizes.frame_code + between)
 
     @abstractmethod
     def build(self, sizes: Any, context: int) -> None:
         """Builds the layers beyond the encoders; `context` is the width of `encode_context`."""
+
+    def dropout_draws(self, lead: tuple[int, ...]) -> dict[str, Draw]:
+        """Uniform draws [*lead, width] per unit of the head's two hidden layers, none without dropout."""
+        widths = self.heads if self.dropout else []
+        return {f"dropout{i}": Draw((*lead, width), "uniform") for i, width in enumerate(widths, start=1)}
 
     def initial(self, batch: int) -> ContextState:
         """An empty context: zeros [B, K, ...]."""
@@ -96,9 +105,9 @@ class PixelRewards(nn.Module, ABC):
         return code
 
     def encode_context(self, state: ContextState) -> Tensor:
-        """[.., X]: all frame codes, and the action codes and rewards of all columns but the oldest."""
+        """[.., X]: all frame codes, and the action codes of all columns but the oldest."""
         between = self.encode_actions(state.actions[..., 1:, :])
-        return torch.cat([state.frames.flatten(-2), between.flatten(-2), state.rewards[..., 1:]], -1)
+        return torch.cat([state.frames.flatten(-2), between.flatten(-2)], -1)
 
     def encode_actions(self, actions: Tensor) -> Tensor:
         """[.., A] to codes [.., action_code]."""
@@ -116,8 +125,8 @@ class PixelRewards(nn.Module, ABC):
         """
         for index, layer in enumerate(layers, start=1):
             x = F.leaky_relu(x, SLOPE)
-            if noise is not None:
-                x = x * (noise[f"dropout{index}"] >= DROPOUT) / (1 - DROPOUT)
+            if noise is not None and self.dropout:
+                x = x * (noise[f"dropout{index}"] >= self.dropout) / (1 - self.dropout)
             x = layer(x)
         return split_outputs(x, self.spec)
 
@@ -165,6 +174,12 @@ def reward_terms(
         entropy = F.binary_cross_entropy_with_logits(logit, goes_on, reduction="none")
         terms["continue_loss"] = masked_mean(entropy, mask)
     return terms
+
+
+def weigh(terms: dict[str, Tensor], reward_scale: float) -> Tensor:
+    """The sum of `reward_terms`, the reward's weighted."""
+    total = reward_scale * terms["reward_loss"]
+    return total + terms["continue_loss"] if "continue_loss" in terms else total
 
 
 def linear_layers(widths: Sequence[int]) -> nn.ModuleList:

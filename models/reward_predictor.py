@@ -17,9 +17,17 @@ recurrent net over what the clip shows::
 
 It does not see the frames after the context: given the actions and rewards they say nothing about z, because
 this model generates rewards alone, so they could not tighten the bound. The loss is the negative evidence lower
-bound of a clip per scored column, with weights and free nats::
+bound of a clip per scored column, with weights::
 
-    reward_scale * 1/2 squared reward error + kl_scale * max(free_nats, KL(q || N(0, I))) / scored columns
+    reward_scale * 1/2 squared reward error + kl_scale * KL(q || N(0, I)) / scored columns
+
+In it z has seen the rewards, and may stand for what the frames and actions tell. So that these are read, as in use,
+there is an open-loop term of two more futures, whose z_1 and z_2 are independent draws of N(0, I)::
+
+    + open_loop_weight * reward_scale * 1/2 (r_1 - y) (r_2 - y)
+
+an unbiased estimate of half the squared error of the mean forecast (`models.distributions.squared_error_of_mean`),
+which leaves the spread of the futures free. The deterministic form has no such term: its loss is open loop.
 """
 
 from __future__ import annotations
@@ -31,11 +39,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.context import ContextState, scored_columns
-from models.distributions import Gaussian
+from models.distributions import Gaussian, masked_mean, squared_error_of_mean
 from models.latents import clip_kl, clip_posterior, per_column
 from models.networks import LSTM
-from models.pixel_rewards import SLOPE, PixelRewards, linear_layers, outputs_of, reward_terms
+from models.pixel_rewards import SLOPE, PixelRewards, linear_layers, outputs_of, reward_terms, weigh
 from models.types import Call, Draw, Forecast, Loss, ModelDesign, ModelSpec, Noise, SequenceBatch
+
+FUTURES = 2
+"""Draws of N(0, I) per clip in the open-loop term: the least that tell a mean's error from the spread."""
 
 
 class RewardPredictor(PixelRewards):
@@ -43,13 +54,14 @@ class RewardPredictor(PixelRewards):
 
     Args:
         spec: what to predict; `context` is the number of columns it sees.
-        design: how; of its loss weights only `reward_scale` is used and, if stochastic, `kl_scale` and `free_nats`.
+        design: how; of its loss weights only `reward_scale` is used and, if stochastic, `kl_scale` and
+            `open_loop_weight`.
 
     Raises:
         ValueError: an unknown size, width or option, or something this design cannot predict.
     """
 
-    version = 1
+    version = 2
 
     def __init__(self, spec: ModelSpec, design: ModelDesign) -> None:
         super().__init__(spec, design, "reward_predictor")
@@ -63,6 +75,7 @@ class RewardPredictor(PixelRewards):
         self.norms = nn.ModuleList([nn.LayerNorm(width) for width in recurrent])
         self.head = linear_layers([recurrent[-1], *self.heads, outputs_of(self.spec)])
         self.latent_width = sizes.latent if self.spec.stochastic else 0
+        self.has_futures = self.spec.stochastic and self.weights.open_loop_weight > 0
         if self.spec.stochastic:
             self.latent = nn.Linear(sizes.latent, 4 * sizes.lstm1, bias=False)
             self.inference = Inference(
@@ -72,16 +85,19 @@ class RewardPredictor(PixelRewards):
     def draws(self, call: Call, lead: tuple[int, ...], steps: int = 1) -> dict[str, Draw]:
         """Noise of a call (`models.types.WorldModel.draws`).
 
-        `latent` is the standard normal draw of z, one for all steps. The loss further needs, uniform, dropout
-        per unit of the head's two hidden layers, and `reset` per clip.
+        `latent` is the standard normal draw of z, one for all steps. The loss further needs `futures`, two draws
+        of z for the open-loop term, and, uniform, `reset` per clip and `dropout1` and `dropout2` per unit of the
+        head's two hidden layers, where there are futures for each of the three.
         """
         if call == "observe":
             return {}
         draws = {"latent": Draw((*lead, self.latent_width))} if self.spec.stochastic else {}
         if call == "loss":
-            ahead = steps - self.spec.context
-            for index, width in enumerate(self.heads, start=1):
-                draws[f"dropout{index}"] = Draw((*lead, ahead, width), "uniform")
+            rows = lead
+            if self.has_futures:
+                draws["futures"] = Draw((*lead, FUTURES, self.latent_width))
+                rows = (*lead, 1 + FUTURES)
+            draws |= self.dropout_draws((*rows, steps - self.spec.context))
             draws["reset"] = Draw(lead, "uniform")
         return draws
 
@@ -95,8 +111,8 @@ class RewardPredictor(PixelRewards):
     def loss(self, batch: SequenceBatch, noise: Noise, progress: Tensor) -> Loss:  # noqa: ARG002
         """The training loss of the module's docstring.
 
-        Metrics, before weighting: `reward_loss`, `continue_loss`, and `kl`, in nats per scored column without
-        free nats.
+        Metrics, before weighting: `reward_loss`, `continue_loss`, `kl` in nats per scored column, and
+        `open_loop_reward_loss`, `open_loop_continue_loss` of the open-loop term.
 
         Raises:
             ValueError: the clips have no column after the context.
@@ -105,17 +121,25 @@ class RewardPredictor(PixelRewards):
         mask = scored_columns(batch, seen)
         context = self.encode_context(self.context_of_clips(batch, noise["reset"]))
         actions = self.encode_actions(batch.action[:, seen:])
-        posterior = self.infer(context, actions, batch, mask) if self.spec.stochastic else None
-        latent = None if posterior is None else posterior.sample(noise["latent"])
-        terms = reward_terms(*self.roll(context, actions, latent, noise), batch, mask)
-        total = self.weights.reward_scale * terms["reward_loss"]
-        if "continue_loss" in terms:
-            total = total + terms["continue_loss"]
-        if posterior is not None:
-            kl = clip_kl(posterior)
-            terms["kl"] = per_column(kl, mask)
-            total = total + self.weights.kl_scale * per_column(kl, mask, self.weights.free_nats)
-        return Loss(total, {name: term.detach() for name, term in terms.items()})
+        if not self.spec.stochastic:
+            terms = reward_terms(*self.roll(context, actions, None, noise), batch, mask)
+            return _loss(weigh(terms, self.weights.reward_scale), terms)
+        posterior = self.infer(context, actions, batch, mask)
+        latent = posterior.sample(noise["latent"])
+        ahead: dict[str, Tensor] = {}
+        if self.has_futures:
+            latent = torch.cat([latent[:, None], noise["futures"]], 1)
+            reward, logit = self.roll(context[:, None], actions[:, None], latent, noise)
+            ahead = _open_loop_terms(reward[:, 1:], None if logit is None else logit[:, 1:], batch, mask)
+            reward, logit = reward[:, 0], None if logit is None else logit[:, 0]
+        else:
+            reward, logit = self.roll(context, actions, latent, noise)
+        terms = reward_terms(reward, logit, batch, mask)
+        terms["kl"] = per_column(clip_kl(posterior), mask)
+        total = weigh(terms, self.weights.reward_scale) + self.weights.kl_scale * terms["kl"]
+        if ahead:
+            total = total + self.weights.open_loop_weight * weigh(ahead, self.weights.reward_scale)
+        return _loss(total, terms | {f"open_loop_{name}": term for name, term in ahead.items()})
 
     def infer(self, context: Tensor, actions: Tensor, batch: SequenceBatch, mask: Tensor) -> Gaussian:
         """The posterior of z [B, latent] given clips.
@@ -139,7 +163,7 @@ class RewardPredictor(PixelRewards):
         """Rewards [.., H] and, where predicted, logits of the continuation [.., H].
 
         Args:
-            context: [.., X], encoded.
+            context: [.., X], encoded; its and the actions' leading dimensions broadcast to the latent's.
             actions: codes [.., H, action_code].
             latent: z [.., latent], or None in the deterministic form.
             noise: of the loss, for dropout; None in use.
@@ -151,6 +175,24 @@ class RewardPredictor(PixelRewards):
         for index, (layer, norm) in enumerate(zip(self.recurrent, self.norms, strict=True)):
             x = F.leaky_relu(norm(layer(x, offset if index == 0 else None)), SLOPE)
         return self.read(self.head[0](x), self.head[1:], noise)
+
+
+def _open_loop_terms(
+    reward: Tensor, logit: Tensor | None, batch: SequenceBatch, mask: Tensor
+) -> dict[str, Tensor]:
+    """`models.pixel_rewards.reward_terms` of the futures [B, FUTURES, H]: of the mean reward, per future of the end."""
+    seen = batch.mask.shape[1] - mask.shape[1]
+    errors = reward - batch.reward[:, None, seen:]
+    terms = {"reward_loss": masked_mean(0.5 * squared_error_of_mean(errors.movedim(1, 0)), mask)}
+    if logit is not None:
+        goes_on = 1 - batch.terminal[:, None, seen:].float()
+        entropy = F.binary_cross_entropy_with_logits(logit, goes_on.expand_as(logit), reduction="none")
+        terms["continue_loss"] = masked_mean(entropy.mean(1), mask)
+    return terms
+
+
+def _loss(total: Tensor, terms: dict[str, Tensor]) -> Loss:
+    return Loss(total, {name: term.detach() for name, term in terms.items()})
 
 
 class Inference(nn.Module):

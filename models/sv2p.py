@@ -24,7 +24,7 @@ The loss is a mean over the columns after the context that exist::
 
     image_scale * 1/2 squared image error      summed over pixels and channels, images in [0, 1]
     + reward_scale * 1/2 squared reward error
-    + kl_scale * max(free_nats, KL(posterior || N(0, I))) / number of the clip's columns      stochastic only
+    + kl_scale * KL(posterior || N(0, I)) / number of the clip's columns          stochastic only
     + cross entropy of the continuation                                           if the design predicts it
 
 A step after the first gets the true last frame with probability 1 - progress / scheduled_sampling, else the forecast
@@ -108,7 +108,7 @@ class SV2P(nn.Module):
             or something this design cannot do.
     """
 
-    version = 1
+    version = 2
     mask: Tensor | None
 
     def __init__(self, spec: ModelSpec, design: ModelDesign) -> None:
@@ -241,7 +241,7 @@ class SV2P(nn.Module):
         """The training loss of the module's docstring.
 
         Metrics, before weighting: `image_loss`, and `image_loss_full` over the whole image where only a part is
-        trained; `reward_loss`, `continue_loss` where predicted; `kl` (without free nats) per column.
+        trained; `reward_loss`, `continue_loss` where predicted; `kl` per column.
 
         Raises:
             ValueError: the clips have no column after the context, or more than the inference tower takes.
@@ -264,7 +264,7 @@ class SV2P(nn.Module):
             total = total + self.weights.reward_scale * terms["reward_loss"]
         if kl is not None:
             terms["kl"] = per_column(kl, mask)
-            total = total + self.weights.kl_scale * per_column(kl, mask, self.weights.free_nats)
+            total = total + self.weights.kl_scale * terms["kl"]
         if rollout.logit is not None:
             goes_on = 1 - batch.terminal[:, seen:].float()
             entropy = F.binary_cross_entropy_with_logits(rollout.logit, goes_on, reduction="none")

@@ -88,6 +88,7 @@ class ModelDesign:
         forecast: columns that a training clip has beyond its context.
         scheduled_sampling: part of the planned updates over which the inputs of a pixel design's forecast go
             from true frames to its own.
+        dropout: of the heads of the reward predictors on pixels, in training.
         blind_inputs: restores a fault of google-research/world_models: frames of about 1e-7.
         leaking_reward: restores another: the reward head reads the reward that it is to predict.
         seed: of the initial parameters.
@@ -104,6 +105,7 @@ class ModelDesign:
     image_fraction: float = 1.0
     forecast: int = 12
     scheduled_sampling: float = 0.1
+    dropout: float = 0.0
     blind_inputs: bool = False
     leaking_reward: bool = False
     seed: int = 0

@@ -80,4 +80,13 @@ def _is_unused(config: RunConfig, name: str) -> bool:
         return name.startswith(("model.", "train.", "exploration.")) or name in AXES
     if name == "model.scheduled_sampling" and config.model.name == "auto":
         return (config.predict, config.space) != ("images", "pixel")
+    if name == "model.dropout":
+        return not _has_dropout(config)
     return config.predict == "rewards" and name in {"image_fraction", "model.image_scale"}
+
+
+def _has_dropout(config: RunConfig) -> bool:
+    """Whether the design has a reward predictor on pixels with a head that `model.dropout` concerns."""
+    if config.model.name != "auto" or config.space != "pixel" or config.model.variant == "actions":
+        return False
+    return config.predict == "rewards" or config.reward_gradient == "separate"

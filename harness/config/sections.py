@@ -51,11 +51,17 @@ class ModelConfig(Section):
     )
     reward_scale: float = semantic(10.0, neutral=10.0, doc="weight of half the squared reward error", ge=0)
     kl_scale: float = semantic(1.0, neutral=1.0, doc="weight of the KL of posterior and prior", ge=0)
-    free_nats: float = semantic(3.0, neutral=3.0, doc="KL below this many nats costs nothing", ge=0)
+    free_nats: float = semantic(
+        3.0,
+        neutral=3.0,
+        doc="KL of a column below this many nats costs nothing; of the stochastic latent designs",
+        ge=0,
+    )
     open_loop_weight: float = semantic(
         1.0,
         neutral=1.0,
-        doc="weight of the open-loop term of the latent designs; 0 is the published loss",
+        doc="weight of the open-loop term of the latent designs and of rewards-pixel-stochastic; 0 is the published "
+        "loss",
         ge=0,
     )
     scheduled_sampling: float = semantic(
@@ -64,6 +70,13 @@ class ModelConfig(Section):
         doc="part of the planned updates over which the input frames of images-pixel go from true to forecast ones",
         ge=0,
         le=1,
+    )
+    dropout: float = semantic(
+        0.0,
+        neutral=0.2,
+        doc="part of the units that training drops in the heads of the reward predictors on pixels",
+        ge=0,
+        lt=1,
     )
 
 

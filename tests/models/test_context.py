@@ -6,7 +6,7 @@ import torch
 from models.context import (
     RESET_PART,
     ContextState,
-    as_after_reset,
+    begun_at,
     context_of_clips,
     empty_context,
     push,
@@ -48,17 +48,33 @@ def test_a_context_of_one_column_is_that_column():
     assert [part.flatten().tolist() for part in context] == [[1, 2], [3, 0], [30, 0]]
 
 
-def test_clips_are_cut_to_what_observing_their_columns_leaves():
-    batch = make_batch(clips=2)
-    rows = torch.tensor([True, False])
-    reset = torch.where(rows, RESET_PART - 0.01, RESET_PART)
-    frames = batch.image[:, :3].float().mean((2, 3, 4))
-    observed = empty_context(torch.zeros(()), 2, 3, (), 3)
-    for t in range(3):
-        observed = push(observed, frames[:, t], column(batch, t))
-    observed = as_after_reset(observed, rows)
-    for left, right in zip(context_of_clips(frames, batch, reset), observed, strict=True):
-        torch.testing.assert_close(left, right)
+@pytest.mark.parametrize("columns", [1, 2, 3, 5])
+def test_clips_are_cut_to_what_observing_their_columns_leaves(columns):
+    """From a reset 1 .. K - 1 columns ago, each as likely, by the draws below RESET_PART; else from no reset."""
+    starts = [columns - real for real in range(1, max(columns, 2))]
+    parts = [(index + place) / len(starts) for index in range(len(starts)) for place in (0, 0.5, 0.999)]
+    reset = torch.tensor([*(RESET_PART * part for part in parts), RESET_PART, 0.5, 0.999])
+    batch = make_batch(clips=len(reset))
+    frames = batch.image[:, :columns].float().mean((2, 3, 4))
+    found = context_of_clips(frames, batch, reset)
+    for row, start in enumerate([start for start in starts for _ in range(3)] + [None] * 3):
+        clip = type(batch)(*(part[row : row + 1] for part in batch))
+        seen = empty_context(torch.zeros(()), 1, columns, (), 3)
+        for t in range(columns):
+            obs = column(clip, t)
+            first = torch.full((1,), t == start)  # the first column of a clip cut in mid-episode is no reset
+            known = (~first).float()
+            obs = obs._replace(action=obs.action * known[:, None], reward=obs.reward * known, first=first)
+            seen = push(seen, frames[row : row + 1, t], obs)
+        for left, right in zip(found, seen, strict=True):
+            torch.testing.assert_close(left[row : row + 1], right)
+
+
+def test_a_context_begun_in_its_middle_repeats_its_first_frame():
+    context = ContextState(torch.tensor([[1.0, 2, 3, 4]] * 3), torch.ones(3, 4, 1), torch.ones(3, 4))
+    frames, actions, rewards = begun_at(context, torch.tensor([-1, 1, 3]))
+    assert frames.tolist() == [[1, 2, 3, 4], [2, 2, 3, 4], [4, 4, 4, 4]]
+    assert rewards.tolist() == actions[..., 0].tolist() == [[1, 1, 1, 1], [0, 0, 1, 1], [0, 0, 0, 0]]
 
 
 def test_columns_after_the_context_that_exist_are_scored():

@@ -8,7 +8,7 @@ from torch.distributions import kl_divergence as reference_kl
 from harness.cost import model_cost
 from models.types import LossWeights
 from tests.models.designs import draw, loss_of, make_batch, make_model, observed, same
-from tests.models.test_sv2p import AHEAD, BOTH, CLIPS, COLUMNS, DETERMINISTIC, STOCHASTIC, noise_of, posterior
+from tests.models.test_sv2p import BOTH, CLIPS, COLUMNS, DETERMINISTIC, STOCHASTIC, noise_of, posterior
 
 
 def test_the_kl_is_that_of_torch_distributions_and_counts_once_per_clip():
@@ -25,12 +25,12 @@ def test_the_kl_is_that_of_torch_distributions_and_counts_once_per_clip():
     torch.testing.assert_close(loss.total, 2 * expected)
 
 
-def test_free_nats_are_of_a_clip():
+def test_no_nats_are_free():
+    """The prior is fixed: they would only let the posterior tell so much of the clip at no cost."""
     weights = LossWeights(image_scale=0.0, reward_scale=0.0, kl_scale=1.0, free_nats=1000.0)
     model = make_model(STOCHASTIC, weights=weights)
     loss = model.loss(make_batch(), noise_of(model), torch.ones(()))
-    assert loss.metrics["kl"] < 1000 / AHEAD
-    assert loss.total.item() == pytest.approx(1000 / AHEAD)
+    assert 0 < loss.metrics["kl"] == loss.total
 
 
 def test_the_posterior_sees_the_whole_clip_and_nothing_that_does_not_exist():

@@ -58,6 +58,10 @@ def other_value(name, field):
     return type(neutral)(neutral + 1) if isinstance(neutral, int) else neutral / 2
 
 
+PIXELS = {"predict": "rewards", "space": "pixel", "dynamics": "deterministic"}
+BASELINE = PIXELS | {"model.variant": "actions"}
+SEPARATE = {"space": "pixel", "reward_gradient": "separate"}
+
 SEMANTIC = [(name, field) for name, field in walk(RunConfig) if category_of(field) is Category.SEMANTIC]
 REST = [(name, field) for name, field in walk(RunConfig) if category_of(field) is not Category.SEMANTIC]
 
@@ -74,6 +78,18 @@ def test_a_semantic_change_makes_another_id(name, field):
     elif name == "model.scheduled_sampling":  # used by one design alone
         assert run_hex(configured(**{name: value})) == run_hex(configured())
         assert run_hex(configured(space="pixel", **{name: value})) != run_hex(configured(space="pixel"))
+        return
+    elif name == "model.dropout":  # used by the reward predictors on pixels alone
+        for unused in (
+            {},
+            {"space": "pixel"},
+            {"predict": "rewards"},
+            BASELINE,
+            PIXELS | {"model.name": OWN},
+        ):
+            assert run_hex(configured(**unused, **{name: value})) == run_hex(configured(**unused))
+        for used in (PIXELS, PIXELS | {"model.variant": "feedforward"}, SEPARATE):
+            assert run_hex(configured(**used, **{name: value})) != run_hex(configured(**used))
         return
     else:
         changed = configured(**{name: value})

@@ -107,7 +107,6 @@ def test_sv2ps_schedule_and_latent():
     assert config.model.kl_scale / config.train.forecast == pytest.approx(
         1e-3
     )  # a clip's KL over its columns
-    assert config.model.free_nats == 0
 
 
 def test_it_is_reached_by_its_name_in_any_study_and_in_a_run_of_its_own(tmp_path):
