@@ -104,8 +104,10 @@ def no_hidden_state(subject: Subject) -> None:
         "a call changes a parameter or buffer (a running mean, say); pass what must be kept as state",
     )
     tolerance = 0.0 if subject.device.type == "cpu" else 1e-5
+    usual = "the usual cause is a random draw inside the model (torch, numpy or Python's random): declare it in draws"
     for what, one, two in zip(("observe", "predict", "loss"), first, call(), strict=True):
-        expect_same([one], [two], f"{what} answers differently when it is called again", tolerance)
+        words = f"{what} answers differently when it is called again; {usual}"
+        expect_same([one], [two], words, tolerance)
 
 
 def no_generator(subject: Subject) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -108,12 +108,18 @@ class Result:
 def check_subject(subject: Subject, own: tuple[str, ...] = ()) -> Iterator[Result]:
     """Runs the checks one after another; after a failure of a first one, only those.
 
+    A model that answers differently each time breaks other promises too: those say that they may follow.
+
     Args:
         subject: the model.
         own: import paths (`package.module:Name`) of the user's code, to say where in it an exception arose.
     """
+    varies = False
     for check in CHECKS:
         result = _result(check, subject, own)
+        if varies and result.outcome == "broken" and check.name != "no-generator":
+            result = replace(result, message=f"{result.message} (may follow from no-hidden-state)")
+        varies |= result.outcome == "broken" and check.name == "no-hidden-state"
         yield result
         if result.outcome == "broken" and check.need == "first":
             return

@@ -5,6 +5,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -321,6 +322,34 @@ def test_a_broken_model_fails_its_check(mutant):
     checks[name].run(Subject(Flow, SPEC, DESIGN))
     with pytest.raises(expected):
         checks[name].run(Subject(mutant, SPEC, DESIGN))
+
+
+class DrawsFromNumpy(Flow):
+    def observe(self, belief, obs, noise):
+        return super().observe(belief, obs, noise) + np.random.normal()  # noqa: NPY002  as a user may
+
+
+class DrawsFromTorch(Flow):
+    def observe(self, belief, obs, noise):
+        belief = super().observe(belief, obs, noise)
+        return belief + torch.randn_like(belief)
+
+
+@pytest.mark.parametrize("model", [DrawsFromNumpy, DrawsFromTorch])
+def test_a_draw_inside_the_model_is_named_as_the_usual_cause(model, monkeypatch):
+    some = ("no-hidden-state", "no-generator", "expand", "causal", "rows-apart")
+    monkeypatch.setattr("harness.contract.checks.CHECKS", [checks[name] for name in some])
+    with torch.random.fork_rng(devices=[]):
+        found = {result.name: result for result in check_subject(Subject(model, SPEC, DESIGN))}
+    first = found.pop("no-hidden-state").message
+    assert "a random draw inside the model (torch, numpy or Python's random)" in first
+    assert "may follow" not in first
+    generator = found.pop("no-generator")
+    assert (generator.outcome == "broken") == (model is DrawsFromTorch)
+    assert "may follow" not in generator.message
+    broken = [result.message for result in found.values() if result.outcome == "broken"]
+    assert broken
+    assert all(message.endswith("(may follow from no-hidden-state)") for message in broken)
 
 
 def test_every_check_has_a_model_that_fails_it():
