@@ -70,6 +70,7 @@ def model_design(config: RunConfig, streams: Streams) -> ModelDesign:
         reward_from=config.reward_from or "state",
         reward_gradient=config.reward_gradient or "shared",
         image_fraction=1.0 if config.image_fraction is None else config.image_fraction,
+        open_loop_futures=model.open_loop_futures,
         forecast=config.train.forecast,
         scheduled_sampling=model.scheduled_sampling,
         dropout=model.dropout if model.name == "auto" else 0.0,

@@ -49,7 +49,9 @@ def composite(frame: Tensor, synthesised: Tensor, kernels: Tensor, masks: Tensor
         masks: f32[N, M + 2, h, w], which sum to one over the M + 2: of the last frame, of the synthesised image, and
             of the M transformed frames.
     """
-    device = "cpu" if frame.is_meta else frame.device.type  # on meta alone costs are counted (`wm list models`)
+    device = (
+        "cpu" if frame.is_meta else frame.device.type
+    )  # on meta alone costs are counted (`wm list models`)
     with torch.autocast(device, enabled=False):  # a still background must not drift
         return _composite(frame, synthesised, kernels, masks)
 

@@ -17,7 +17,7 @@ class Track(NamedTuple):
     """What the scan over a batch of clips leaves."""
 
     closed: Tensor  # [B, T, F]: features of the beliefs that saw every column up to theirs
-    open: Tensor | None  # [B, T, F]: features of the forecast, meaningful from column k on
+    open: Tensor | None  # [N, B, T, F]: features of N independent forecasts, meaningful from column k on
     hidden: Tensor  # [B, T, D]: recurrent states before their column was seen
     posterior: Gaussian | None  # [B, T, S]
 
@@ -43,12 +43,14 @@ def scan(
         cell: the dynamics.
         codes: [B, T, units], of the frames.
         actions: [B, T, A].
-        noise: `posterior` and `prior`, standard normal [B, T, S], where the dynamics are stochastic.
+        noise: where the dynamics are stochastic, standard normal `posterior` [B, T, S] and `prior` [B, N, T, S], for
+            N forecasts of each clip; else there is one.
         split: integers in 1 .. T - 1, or None.
         window: columns after which the filter starts anew (`models.windowed`), or None.
     """
     posterior, prior = noise.get("posterior"), noise.get("prior")
-    state = ahead = nothing_seen(cell, codes.shape[0])
+    clips, futures = codes.shape[0], 1 if prior is None else prior.shape[1]
+    state, ahead = nothing_seen(cell, clips), nothing_seen(cell, futures * clips)
     closed, opened, hiddens, posteriors = [], [], [], []
     for t in range(codes.shape[1]):
         action = entering = actions[:, t]
@@ -58,15 +60,19 @@ def scan(
             before, entering = restart(state, action, begins)
         if split is None or t == 0:
             hidden = cell.advance(before, entering)
-        else:  # the filter and the forecast move as one batch of 2 B rows
-            start = (split >= t)[:, None]  # the column before is still observed
-            origin = [torch.where(start, left, right) for left, right in zip(state, ahead, strict=True)]
+        else:  # the filter and the forecasts move as one batch of (1 + N) B rows
+            start = (split >= t).repeat(futures)[:, None]  # the column before is still observed
+            tiled = _tile(state, futures)
+            origin = [torch.where(start, left, right) for left, right in zip(tiled, ahead, strict=True)]
             rows = RSSMState(*(torch.cat(pair) for pair in zip(before, origin, strict=True)))
-            hidden, ahead_hidden = cell.advance(rows, torch.cat([entering, action])).chunk(2)
-            ahead = cell.forecast(ahead_hidden, None if prior is None else prior[:, t])
+            moved = cell.advance(rows, torch.cat([entering, action.repeat(futures, 1)]))
+            hidden, ahead_hidden = moved[:clips], moved[clips:]
+            ahead = cell.forecast(
+                ahead_hidden, None if prior is None else prior[:, :, t].movedim(1, 0).flatten(0, 1)
+            )
         state, gaussian = cell.correct(hidden, codes[:, t], None if posterior is None else posterior[:, t])
         if t == 0:
-            ahead = state
+            ahead = _tile(state, futures)
         closed.append(state.features)
         opened.append(ahead.features)
         hiddens.append(hidden)
@@ -75,5 +81,12 @@ def scan(
     stacked = None
     if posteriors:
         stacked = Gaussian(*(torch.stack(part, 1) for part in zip(*posteriors, strict=True)))
-    ahead_features = None if split is None else torch.stack(opened, 1)
+    ahead_features = (
+        None if split is None else torch.stack(opened, 1).view(futures, clips, codes.shape[1], -1)
+    )
     return Track(torch.stack(closed, 1), ahead_features, torch.stack(hiddens, 1), stacked)
+
+
+def _tile(state: RSSMState, futures: int) -> RSSMState:
+    """[B, ...] to [N B, ...], one forecast of all clips after the other."""
+    return RSSMState(*(part.repeat(futures, 1) for part in state))

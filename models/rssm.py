@@ -15,7 +15,13 @@ to constants. The open-loop forecast starts at a column k drawn per clip::
     column     0 ... k-1    k ... T-1
     belief     posterior    forecast from the posterior of k-1, scored against columns k ... T-1
 
-Of its frames a quarter of the columns, drawn per clip, is decoded, with weights that keep the term unbiased;
+Stochastic dynamics may make N = `open_loop_futures` independent forecasts of each clip. With one, every future is
+scored, and the term is least where all futures are the mean: both futures of a fork are blurred into one, and the
+noise of a forecast is small. With more, their errors give the squared error of the mean forecast without bias
+(`models.distributions.squared_error_of_mean`): futures may differ, and as `free_nats` leave their spread unpriced, a
+plan needs more particles. On the point mass, with one particle and no images, two futures earned 5 where one earned 28.
+
+Of a forecast's frames a quarter of the columns, drawn per clip, is decoded, with weights that keep the term unbiased;
 all of them where the reward is read from the decoded frames (`models.rewnet`) instead of the belief.
 
 With `reward_gradient: stopped` the reward's gradient ends at the belief, or at the decoded frames. The
@@ -31,7 +37,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.columns import forecast_starts, some_rows
-from models.distributions import kl_divergence, masked_mean
+from models.distributions import kl_divergence, masked_mean, squared_error_of_mean
 from models.dynamics import Cell, DeterministicCell, RSSMState, StochasticCell
 from models.filtering import nothing_seen, restart, scan
 from models.networks import MLP, ConvDecoder, ConvEncoder, scale_image
@@ -84,6 +90,7 @@ class RSSM(nn.Module):
         sizes = sizes_for("rssm", design.size, design.widths)
         _check(spec, design)
         self.spec, self.weights = spec, design.weights
+        self.futures = design.open_loop_futures
         self.stop_reward_gradient = design.reward_gradient == "stopped"
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(design.seed)
@@ -139,7 +146,7 @@ class RSSM(nn.Module):
         if self.weights.open_loop_weight:
             draws["split"] = Draw(lead, "uniform")
             if stochastic:
-                draws["prior"] = Draw((*lead, steps, stochastic))
+                draws["prior"] = Draw((*lead, self.futures, steps, stochastic))
             if self.decoder is not None and not isinstance(self.reward, ImageReward):
                 draws["frames"] = Draw((*lead, steps), "uniform")
         return draws
@@ -223,7 +230,8 @@ class RSSM(nn.Module):
         """The training loss of the module's docstring.
 
         Metrics, before weighting: `image_loss`, `reward_loss`, `kl` (without free nats), `continue_loss`,
-        `open_loop_image_loss`, `open_loop_reward_loss`, `open_loop_continue_loss` where there are such terms;
+        `open_loop_image_loss`, `open_loop_reward_loss`, `open_loop_continue_loss` where there are such terms
+        (estimates, which may be negative, if there is more than one future);
         `image_loss_full` and `open_loop_image_loss_full` over the whole image where only a part is trained.
         """
         images = scale_image(batch.image.flatten(0, 1))
@@ -233,7 +241,7 @@ class RSSM(nn.Module):
         seen = self.reward.net.encode(images) if isinstance(self.reward, ImageReward) else None
         clips = Clips(batch, images, None if seen is None else seen.view(*batch.mask.shape, -1))
 
-        terms = self._terms(track.closed, clips, batch.mask, None, None)
+        terms = self._terms(track.closed[None], clips, batch.mask, None, None)
         total = self._weigh(terms)
         prior = self.cell.prior(track.hidden)
         if track.posterior is not None and prior is not None:
@@ -252,10 +260,10 @@ class RSSM(nn.Module):
     def _terms(
         self, features: Tensor, clips: Clips, mask: Tensor, drawn: Tensor | None, split: Tensor | None
     ) -> dict[str, Tensor]:
-        """Image, reward and continuation terms of features [B, T, F], means over the columns of `mask`.
+        """Image, reward and continuation terms of features [N, B, T, F], means over the columns of `mask`.
 
         Args:
-            features: of the filter, or of a forecast.
+            features: of the filter (N = 1), or of N independent forecasts.
             clips: what they are compared with.
             mask: f32[B, T].
             drawn: uniform draws [B, T]: a quarter of the columns, drawn by them, is decoded; None: all are.
@@ -265,43 +273,47 @@ class RSSM(nn.Module):
         frames = None
         if self.decoder is not None:
             rows, weight = (slice(None), mask) if drawn is None else some_rows(mask, drawn)
-            frames = self._decode(features.flatten(0, 1)[rows])
+            frames = self._decode(features.flatten(1, 2)[:, rows])
             errors = self._image_errors(frames, clips.images[rows])
             total = mask.sum().clamp(min=1)
             terms |= {name: (error.view_as(weight) * weight).sum() / total for name, error in errors.items()}
         mask = mask * ~clips.batch.first
         readings = self._read_rewards(features, frames, clips, split)
         if readings is not None:
-            squared = (readings - clips.batch.reward).square().mean(0)
+            squared = squared_error_of_mean(readings - clips.batch.reward).mean(0)
             terms["reward_loss"] = masked_mean(0.5 * squared, mask)
         if self.continues is not None:
             logit = self.continues(features).squeeze(-1).float()
-            goes_on = 1 - clips.batch.terminal.float()
+            goes_on = (1 - clips.batch.terminal.float()).expand_as(logit)
             entropy = F.binary_cross_entropy_with_logits(logit, goes_on, reduction="none")
-            terms["continue_loss"] = masked_mean(entropy, mask)
+            terms["continue_loss"] = masked_mean(entropy.mean(0), mask)
         return terms
 
     def _read_rewards(
         self, features: Tensor, frames: Tensor | None, clips: Clips, split: Tensor | None
     ) -> Tensor | None:
-        """Rewards [readings, B, T] from features [B, T, F], or from the frames [B T, 3, h, w] decoded of them."""
+        """Rewards [N, readings, B, T] from features [N, B, T, F], or from frames [N, B T, 3, h, w] decoded of them."""
         if isinstance(self.reward, ImageReward):
             assert frames is not None
-            assert clips.codes is not None
             read = frames.detach() if self.stop_reward_gradient else frames
-            decoded = self.reward.see(read).view_as(clips.codes)
-            if split is None:
-                return self.reward.closed_loop(clips.codes, decoded, clips.batch)
-            return self.reward.open_loop(clips.codes, decoded, clips.batch, split)
+            return torch.stack([self._read_frames(self.reward, future, clips, split) for future in read])
         if self.reward is None:
             return None
         read = features.detach() if self.stop_reward_gradient else features
         reward: Tensor = self.reward(read).squeeze(-1).float()
-        return reward[None]
+        return reward[:, None]
+
+    def _read_frames(self, reward: ImageReward, frames: Tensor, clips: Clips, split: Tensor | None) -> Tensor:
+        """Rewards [readings, B, T] from decoded frames [B T, 3, h, w]."""
+        assert clips.codes is not None
+        decoded = reward.see(frames).view_as(clips.codes)
+        if split is None:
+            return reward.closed_loop(clips.codes, decoded, clips.batch)
+        return reward.open_loop(clips.codes, decoded, clips.batch, split)
 
     def _image_errors(self, frames: Tensor, images: Tensor) -> dict[str, Tensor]:
-        """Half the squared error of decoded frames [N, 3, h, w] against images [N, 3, h, w], by term: [N]."""
-        squared = (frames - images).square()
+        """Half the squared error of N decoded frames [N, n, 3, h, w] of images [n, 3, h, w], by term: [n]."""
+        squared = squared_error_of_mean(frames - images)
         if self.mask is None:
             return {"image_loss": 0.5 * squared.sum((1, 2, 3))}
         full = squared.sum(1)

@@ -85,6 +85,7 @@ class ModelDesign:
         reward_gradient: `shared`, `stopped` (the reward's gradient ends where the reward is read), or `separate`
             (built as `models.separate` from two models; a model of your own may do it its own way).
         image_fraction: part of the image whose prediction is trained (`models.regions`).
+        open_loop_futures: independent forecasts of each clip in the open-loop term of stochastic latent designs.
         forecast: columns that a training clip has beyond its context.
         scheduled_sampling: part of the planned updates over which the inputs of a pixel design's forecast go
             from true frames to its own.
@@ -103,6 +104,7 @@ class ModelDesign:
     reward_from: str = "state"
     reward_gradient: str = "shared"
     image_fraction: float = 1.0
+    open_loop_futures: int = 1
     forecast: int = 12
     scheduled_sampling: float = 0.1
     dropout: float = 0.0

@@ -80,6 +80,8 @@ def _is_unused(config: RunConfig, name: str) -> bool:
         return name.startswith(("model.", "train.", "exploration.")) or name in AXES
     if name == "model.scheduled_sampling" and config.model.name == "auto":
         return (config.predict, config.space) != ("images", "pixel")
+    if name == "model.open_loop_futures" and config.model.name == "auto":
+        return (config.space, config.dynamics) != ("latent", "stochastic")
     if name == "model.dropout":
         return not _has_dropout(config)
     return config.predict == "rewards" and name in {"image_fraction", "model.image_scale"}

@@ -64,6 +64,14 @@ class ModelConfig(Section):
         "loss",
         ge=0,
     )
+    open_loop_futures: int = semantic(
+        1,
+        neutral=1,
+        doc="independent forecasts of each clip in the open-loop term of stochastic latent designs; 1: each future is "
+        "scored; 2 or more: their mean is, so that futures may differ (plan with more particles)",
+        ge=1,
+        le=16,
+    )
     scheduled_sampling: float = semantic(
         0.1,
         neutral=0.1,

@@ -39,23 +39,34 @@ def posterior_of(model: Any, noise: dict[str, Tensor], t: int) -> dict[str, Tens
     return {"posterior": noise["posterior"][:, columns]}
 
 
-def forecast_as_in(model: Any, batch: SequenceBatch, noise: dict[str, Tensor], start: int) -> Forecast:
-    """The forecast of columns `start` and after, with the noise that the loss has for them."""
+def forecasts_as_in(model: Any, batch: SequenceBatch, noise: dict[str, Tensor], start: int) -> list[Forecast]:
+    """The forecasts of columns `start` and after, with the noise that the loss has for each of them."""
     state = observed_as_in(model, batch, noise, start)
-    prior = {"prior": noise["prior"][:, start:]} if "prior" in noise else {}
-    forecast: Forecast = model.predict(state, batch.action[:, start:], prior, decode=True)
-    return forecast
+    actions = batch.action[:, start:]
+    futures = [{"prior": part[:, start:]} for part in noise["prior"].unbind(1)] if "prior" in noise else [{}]
+    return [model.predict(state, actions, future, decode=True) for future in futures]
 
 
 def forecast_errors(model: Any, batch: SequenceBatch, noise: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Half the squared errors of reward and frames over the forecast columns of each clip, means over all."""
+    """Half the squared errors of the mean forecasts of rewards and frames, means over the clips' forecast columns."""
     rewards, frames = [], []
     for clip, start in enumerate(SPLITS):
-        forecast = forecast_as_in(model, batch, noise, start)
-        rewards.append(0.5 * (forecast.reward[clip] - batch.reward[clip, start:]).square())
-        if forecast.image is not None:
-            assert 0 < forecast.image.min() < forecast.image.max() < 1, "clipped: not what the loss compares"
-            error = forecast.image[clip] - batch.image[clip, start:] / 255
-            frames.append(0.5 * error.square().sum((1, 2, 3)))
+        futures = forecasts_as_in(model, batch, noise, start)
+        rewards.append(0.5 * squared([f.reward[clip] - batch.reward[clip, start:] for f in futures]))
+        if futures[0].image is not None:
+            for forecast in futures:
+                assert 0 < forecast.image.min() < forecast.image.max() < 1, (
+                    "clipped: not what the loss compares"
+                )
+            errors = [f.image[clip] - batch.image[clip, start:] / 255 for f in futures]
+            frames.append(0.5 * squared(errors).sum((1, 2, 3)))
     means = {"open_loop_reward_loss": torch.cat(rewards).mean()}
     return means | ({"open_loop_image_loss": torch.cat(frames).mean()} if frames else {})
+
+
+def squared(errors: list[Tensor]) -> Tensor:
+    """The square of one error, or the mean product of two of several that are independent."""
+    if len(errors) == 1:
+        return errors[0].square()
+    pairs = [a * b for i, a in enumerate(errors) for b in errors[:i]]
+    return torch.stack(pairs).mean(0)

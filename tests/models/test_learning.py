@@ -99,12 +99,16 @@ def test_a_stochastic_design_forecasts_both_futures(design):
     assert_both_futures(*forked(design))
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the open-loop term scores every sample: it is least where all are the mean"
-)
 @pytest.mark.parametrize("design", stochastic("latent"), ids=name_of)
-def test_a_stochastic_latent_design_forecasts_both_futures(design):
-    assert_both_futures(*forked(design))
+def test_with_two_futures_in_the_open_loop_term_a_latent_design_forecasts_both(design):
+    assert_both_futures(*forked(design, open_loop_futures=2))
+
+
+@pytest.mark.parametrize("design", stochastic("latent"), ids=name_of)
+def test_where_each_future_is_scored_a_latent_design_forecasts_their_mean(design):
+    """The price of little noise in planning: the open-loop term is least where all futures are the mean."""
+    rewards, _ = forked(design)
+    assert rewards.abs().mean() < 0.4
 
 
 @pytest.mark.parametrize("design", stochastic("latent"), ids=name_of)

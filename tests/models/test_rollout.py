@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from models.types import SequenceBatch
 from tests.models.designs import CONTEXT, DESIGNS, column, draw, make_batch, make_model, name_of
+from tests.models.latent import squared
 
 B, T = 3, 8
 SPLIT = 6
@@ -28,17 +29,18 @@ def make_clips():
     return batch._replace(terminal=terminal)
 
 
-def errors(model, forecast, batch: SequenceBatch, start: int):
-    """The terms of a forecast of the columns from `start` on, as the losses define them."""
+def errors(model, forecasts, batch: SequenceBatch, start: int):
+    """The terms of one or two independent forecasts of the columns from `start` on, as the losses define them."""
     found = {}
     if model.spec.predict_rewards:
-        found["reward_loss"] = (0.5 * (forecast.reward - batch.reward[:, start:]).square()).mean()
-    if forecast.image is not None:
-        squared = (forecast.image - batch.image[:, start:] / 255).square()
-        found["image_loss"] = (0.5 * squared.sum((2, 3, 4))).mean()
-    if forecast.continues is not None:
+        found["reward_loss"] = 0.5 * squared([f.reward - batch.reward[:, start:] for f in forecasts]).mean()
+    if forecasts[0].image is not None:
+        product = squared([f.image - batch.image[:, start:] / 255 for f in forecasts])
+        found["image_loss"] = (0.5 * product.sum((2, 3, 4))).mean()
+    if forecasts[0].continues is not None:
         goes_on = 1 - batch.terminal[:, start:].float()
-        found["continue_loss"] = F.binary_cross_entropy(forecast.continues, goes_on)
+        entropies = [F.binary_cross_entropy(f.continues, goes_on) for f in forecasts]
+        found["continue_loss"] = torch.stack(entropies).mean()
     return found
 
 
@@ -57,10 +59,15 @@ def test_the_open_loop_term_of_a_latent_design_is_its_forecast(design):
         state = model.initial(B)
         for t in range(SPLIT):
             state = model.observe(state, column(batch, t), posterior(model, noise, t))
-        prior = {"prior": noise["prior"][:, SPLIT:]} if "prior" in noise else {}
-        forecast = model.predict(state, batch.action[:, SPLIT:], prior, decode=True)
+        futures = noise["prior"][:, :, SPLIT:].unbind(1) if "prior" in noise else [None]
+        forecasts = [
+            model.predict(
+                state, batch.action[:, SPLIT:], {} if prior is None else {"prior": prior}, decode=True
+            )
+            for prior in futures
+        ]
         metrics = model.loss(batch, noise, torch.zeros(())).metrics
-        check(errors(model, forecast, batch, SPLIT), metrics, "open_loop_")
+        check(errors(model, forecasts, batch, SPLIT), metrics, "open_loop_")
 
 
 def posterior(model, noise, t):
@@ -87,7 +94,7 @@ def test_the_loss_of_a_pixel_design_is_its_forecast(design, monkeypatch):
             # the first column of a clip that was cut in mid-episode is no reset
             state = model.observe(state, obs._replace(first=torch.zeros(B, dtype=torch.bool)), {})
         forecast = model.predict(state, batch.action[:, CONTEXT:], latent, decode=True)
-        check(errors(model, forecast, batch, CONTEXT), metrics)
+        check(errors(model, [forecast], batch, CONTEXT), metrics)
 
 
 def loss_and_latent(model, batch, noise, monkeypatch):

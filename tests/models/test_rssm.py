@@ -24,6 +24,7 @@ from tests.models.designs import (
     observed,
     same,
 )
+from tests.models.latent import forecast_errors, forecasts_as_in, loss_noise
 
 every_latent = pytest.mark.parametrize("design", LATENT, ids=name_of)
 FULL = Design("images", "latent", "stochastic")
@@ -104,44 +105,40 @@ def test_the_scan_filters_as_observe_does(design):
 
 
 @every_latent
+@pytest.mark.parametrize("futures", [1, 2, 3])
 @pytest.mark.parametrize("k", [1, 3, 5])
-def test_the_open_loop_term_is_scored_on_what_predict_forecasts(design, k):
-    model, batch = make_model(design), make_batch()
+def test_the_open_loop_term_is_scored_on_what_predict_forecasts(design, k, futures):
+    model, batch = make_model(design, open_loop_futures=futures), make_batch()
     noise = draw(model.draws("loss", (3,), 6))
     track = track_of(model, batch, noise, torch.full((3,), k))
-    state = model.initial(3)
-    for t in range(k):
-        step = {"posterior": noise["posterior"][:, t]} if "posterior" in noise else {}
-        state = model.observe(state, column(batch, t), step)
-    ahead = {"prior": noise["prior"][:, k:]} if "prior" in noise else {}
-    forecast = model.predict(state, batch.action[:, k:], ahead, decode=True)
-    torch.testing.assert_close(model.reward(track.open[:, k:]).squeeze(-1), forecast.reward)
-    if design.predict == "images":
-        frames = model.decoder(track.open[:, k:].flatten(0, 1)) + 0.5
-        torch.testing.assert_close(frames.clamp(0, 1).view_as(forecast.image), forecast.image)
+    forecasts = forecasts_as_in(model, batch, noise, k)
+    assert len(track.open) == len(forecasts) == (futures if design.dynamics == "stochastic" else 1)
+    for features, forecast in zip(track.open[:, :, k:], forecasts, strict=True):
+        torch.testing.assert_close(model.reward(features).squeeze(-1), forecast.reward)
+        if design.predict == "images":
+            frames = model.decoder(features.flatten(0, 1)) + 0.5
+            torch.testing.assert_close(frames.clamp(0, 1).view_as(forecast.image), forecast.image)
 
 
 @every_latent
-def test_the_open_loop_reward_term_is_the_error_of_the_forecast_columns(design):
-    model, batch = make_model(design), make_batch()
-    noise = draw(model.draws("loss", (3,), 6))
-    noise["split"] = torch.tensor([0.0, 0.5, 0.99])  # k = 1, 3, 5
-    track = track_of(model, batch, noise, torch.tensor([1, 3, 5]))
-    squared = 0.5 * (model.reward(track.open).squeeze(-1) - batch.reward).square()
-    expected = torch.cat([squared[0, 1:], squared[1, 3:], squared[2, 5:]]).mean()
+@pytest.mark.parametrize("futures", [1, 2, 3])
+def test_the_open_loop_reward_term_is_the_error_of_the_mean_forecast(design, futures):
+    model, batch = make_model(design, open_loop_futures=futures), make_batch()
+    noise = loss_noise(model)
     metrics = model.loss(batch, noise, torch.zeros(())).metrics
+    expected = forecast_errors(model, batch, noise)["open_loop_reward_loss"]
     torch.testing.assert_close(metrics["open_loop_reward_loss"], expected.detach())
 
 
 def test_the_decoded_columns_estimate_the_whole_open_loop_image_term():
-    model, batch = make_model(FULL), make_batch(clips=6, columns=6)
+    model, batch = make_model(FULL, open_loop_futures=2), make_batch(clips=6, columns=6)
     noise = draw(model.draws("loss", (6,), 6))
     split = torch.full((6,), 2)
     noise["split"] = torch.full((6,), 0.3)
     track = track_of(model, batch, noise, split)
     images = scale_image(batch.image.flatten(0, 1))
-    errors = 0.5 * (model.decoder(track.open.flatten(0, 1)) - images).square().sum((1, 2, 3)).view(6, 6)
-    expected = errors[:, 2:].mean().item()
+    left, right = (model.decoder(features.flatten(0, 1)) - images for features in track.open)
+    expected = 0.5 * (left * right).sum((1, 2, 3)).view(6, 6)[:, 2:].mean().item()
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         estimates = torch.stack(
