@@ -20,6 +20,7 @@ from tests.models.designs import (
     observed,
     same,
 )
+from tests.models.learning import build, errors, held_out, train
 
 DESIGN = Design("rewards", "pixel", "deterministic")
 STOCHASTIC = Design("rewards", "pixel", "stochastic")
@@ -226,6 +227,23 @@ def test_the_open_loop_term_is_the_error_of_the_mean_of_two_forecasts(continues)
         torch.testing.assert_close(loss.metrics["open_loop_continue_loss"], entropy[scored].mean())
         weighted, rest = weighted + entropy[scored].mean(), rest + loss.metrics["continue_loss"]
     torch.testing.assert_close(loss.total, rest + 0.7 * weighted)
+
+
+@pytest.mark.slow
+def test_the_open_loop_term_makes_a_forecast_read_frames_and_actions():
+    """In a world without chance. Else z, which has seen the rewards in training, stands for what these tell.
+
+    Squared errors of the mean forecast over those of "repeat the last reward"; two seeds gave 0.043 and 0.046 with the
+    term, 0.143 and 0.104 without, 0.031 and 0.021 for the deterministic form.
+    """
+    relative = []
+    for weight in (1.0, 0.0):
+        model = build(STOCHASTIC, seed=1, weights=LossWeights(open_loop_weight=weight))
+        train(model, 800, world="linear", rate=1e-3, seed=1)
+        measured = errors(model, held_out("linear"))
+        relative.append((measured["reward_error_mean_mse"] / measured["reward_error_baseline_mse"]).mean())
+    assert relative[0] < 0.08
+    assert relative[0] < 0.6 * relative[1]
 
 
 def test_the_open_loop_term_changes_no_other():
