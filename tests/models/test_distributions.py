@@ -9,7 +9,7 @@ from torch.distributions import kl_divergence as reference
 
 from models.distributions import Gaussian, kl_divergence, masked_mean, squared_error_of_mean
 from models.types import LossWeights
-from tests.models.designs import CORNERS, loss_of, make_batch, make_model, name_of
+from tests.models.designs import LATENT, loss_of, make_batch, make_model, name_of
 
 
 def test_the_divergence_is_that_of_torch():
@@ -42,7 +42,7 @@ def test_the_divergence_of_very_different_widths_is_that_of_torch(scale):
     torch.testing.assert_close(kl_divergence(left, right), expected)
 
 
-@pytest.mark.parametrize("design", [d for d in CORNERS if d.dynamics == "stochastic"], ids=name_of)
+@pytest.mark.parametrize("design", [d for d in LATENT if d.dynamics == "stochastic"], ids=name_of)
 def test_a_divergence_below_the_free_nats_has_no_gradient(design):
     """Of a loss that is its KL term alone: constant where nothing exceeds the free nats, and alive without them."""
     alone = LossWeights(image_scale=0.0, reward_scale=0.0, kl_scale=1.0, open_loop_weight=0.0)
