@@ -13,10 +13,12 @@ from studies.cli.options import PLAN, Json, Only, Overrides, Prefix, Runs, Study
 
 if TYPE_CHECKING:
     from studies.difference import Difference
+    from studies.language import Dropped
     from studies.plan import Plan
     from studies.store import StoredRun
 
 _MANY = 12  # lines of a list that a person reads
+_FEW = 3  # values within a line
 
 
 def register(app: typer.Typer) -> None:
@@ -134,14 +136,21 @@ def _cell(members: list[StoredRun], states: dict[str, str]) -> str:
 
 
 def _show_dropped(found: Plan) -> None:
-    groups: dict[str, list[dict[str, Any]]] = {}
+    """A line for each reason: how many cells, where the file says it, and the values that it is about."""
+    groups: dict[str, list[Dropped]] = {}
     for dropped in found.dropped:
-        groups.setdefault(dropped.reason, []).append(dropped.cell)
+        groups.setdefault(dropped.reason, []).append(dropped)
+    if groups:
+        print()
     for reason, cells in groups.items():
-        print(f"\ndropped {_count(len(cells), 'cell')}: {reason}")
-        varied = {name: list(dict.fromkeys(str(cell.get(name)) for cell in cells)) for name in cells[0]}
-        for name, values in varied.items():
-            print(f"  {name}: {', '.join(values[:_MANY])}" + (", ..." if len(values) > _MANY else ""))
+        details = list(dict.fromkeys(cell.place for cell in cells if cell.place))[:_FEW]
+        for name in dict.fromkeys(name for cell in cells for name in cell.matter):
+            values = list(dict.fromkeys(str(cell.matter[name]) for cell in cells if name in cell.matter))
+            if len(values) > 1 or f"{name} {values[0]}" not in reason:
+                rest = f", ... ({len(values)} in all)" if len(values) > _FEW else ""
+                details.append(f"{name}: {', '.join(values[:_FEW])}{rest}")
+        where = f" [{'; '.join(details)}]" if details else ""
+        print(f"dropped {_count(len(cells), 'cell')}: {reason}{where}")
 
 
 def _show_cost(price: dict[str, Any]) -> None:

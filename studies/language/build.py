@@ -63,7 +63,7 @@ class Builder:
         """Every field that somebody wrote for a cell, by dotted name, and `design`: its label."""
         label = cell.get("design")
         if label is not None and label not in self.under:
-            self.under[label] = self.base | exploded(plain_fields(self._design(label).fields))
+            self.under[label] = self.base | exploded(plain_fields(self.design(label).fields))
         merged = self.under[label] | exploded(cell) | self.overrides
         if merged.get("agent", "model") != "model":
             for axis in AXES:
@@ -77,7 +77,8 @@ class Builder:
             merged = granted | merged
         return merged
 
-    def _design(self, label: str) -> Design:
+    def design(self, label: str) -> Design:
+        """The design of a name, written in the study or known."""
         design = self.designs.get(label) or known_design(label)
         assert design is not None, label
         return design

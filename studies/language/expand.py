@@ -2,13 +2,15 @@
 
 A cell that is not valid is either dropped with its reason, or a problem of the file. It is a problem if one
 of the values that the grid gives it is valid in no cell of its block: then that value is wrong. It is dropped
-if each of them works elsewhere: then only the combination makes no sense. What does not exist yet is dropped;
-only a design that the grid gives by its name is a problem then.
+if each of them works elsewhere: then only the combination makes no sense. The values of a factorial are judged
+likewise, over the whole study, where a glob reaches its designs. What does not exist yet is dropped; only a design
+that the grid gives by its name is a problem then.
 """
 
 from __future__ import annotations
 
 import itertools
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,7 +20,7 @@ from harness.config import RunConfig
 from harness.config.run import AXES
 from studies.language.build import Builder, ImpossibleError, NotBuiltError
 from studies.language.match import Condition
-from studies.language.problems import Problems
+from studies.language.problems import Mark, Problems
 from studies.language.study import Block, Located, Study, plain_fields
 
 Values = dict[str, Located]
@@ -34,10 +36,29 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A cell without a run, and why."""
+    """A cell without a run, and why.
+
+    Attributes:
+        cell: what the grid says of it.
+        reason: in words.
+        matter: those values of the cell that the reason is about.
+        place: where the file says it (`line 4`), or the empty string.
+    """
 
     cell: dict[str, Any]
     reason: str
+    matter: dict[str, Any] = field(default_factory=dict)
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """A cell that is not valid. `working`: the values of its block (by identity) that some valid cell has."""
+
+    block: Block
+    values: Values
+    error: ImpossibleError
+    working: set[int]
 
 
 @dataclass(slots=True)
@@ -59,6 +80,7 @@ def expand(study: Study) -> Expansion:
     expander = _Expander(study, problems)
     for block in study.blocks:
         expander.block(block)
+    expander.judge()
     problems.raise_any()
     result = expander.result
     result.notes.extend(
@@ -84,12 +106,14 @@ class _Expander:
         self.builder = Builder(study)
         self.exclude = [Condition(where) for where in study.exclude]
         self.hits = [0] * len(study.exclude)
+        self.refused: list[_Refused] = []
+        self.working: set[str | None] = set()  # the designs that some valid cell has, in any block
+        self.said: set[tuple[Mark, str]] = set()
 
     def block(self, block: Block) -> None:
-        """Expands one block; cells that are not valid are dropped or become problems."""
+        """Expands one block; cells that are not valid are kept for `judge`."""
         self._refuse_axes_without_model(block)
-        refused: list[tuple[Values, ImpossibleError]] = []
-        working: set[int] = set()  # the values (by identity) that some valid cell has
+        working: set[int] = set()
         for values in _product(block):
             plain = plain_fields(values)
             merged = self.builder.merge(plain)
@@ -100,10 +124,20 @@ class _Expander:
             try:
                 self.result.cells.append(Cell(plain, self.builder.build(merged)))
                 working.update(map(id, values.values()))
+                self.working.add(plain.get("design"))
             except ImpossibleError as error:
-                refused.append((values, error))
-        for values, reason in refused:
-            self._judge(block, values, reason, working)
+                self.refused.append(_Refused(block, values, error, working))
+
+    def judge(self) -> None:
+        """Drops every invalid cell, or makes it a problem of the file."""
+        useful = {
+            id(value)
+            for name, design in self.study.designs.items()
+            if name in self.working
+            for value in design.axes.values()
+        }
+        for cell in self.refused:
+            self._judge(cell, useful)
 
     def _excluded(self, merged: dict[str, Any]) -> str | None:
         """The reason of an excluded cell."""
@@ -123,31 +157,72 @@ class _Expander:
                 message = f"the agent {' or '.join(sorted(agents))} has no model: remove {name}"
                 self.problems.add(axes[name].mark, axes[name].path, message)
 
-    def _judge(self, block: Block, values: Values, error: ImpossibleError, working: set[int]) -> None:
-        """Whether an invalid cell is a problem of the file, or only dropped."""
-        design = values.get("design")
-        if isinstance(error, NotBuiltError):
-            works = design is None or design.glob or id(design) in working
-        else:
-            works = all(id(located) in working for located in values.values())
-        if works:
-            self.result.dropped.append(Dropped(plain_fields(values), str(error)))
-            return
-        if isinstance(error, NotBuiltError) and design is not None:
-            place = design
-        else:
-            place = self._written(values, error) or design or Located(None, block.mark, block.path)
-        self.problems.add(place.mark, place.path, str(error))
+    def _judge(self, cell: _Refused, useful: set[int]) -> None:
+        """Whether an invalid cell is a problem of the file, or only dropped.
 
-    def _written(self, values: Values, error: ImpossibleError) -> Located | None:
-        """Where the file says what an error is about: the strongest layer that has one of its fields."""
+        Args:
+            cell: the cell.
+            useful: the values of factorials (by identity) that some valid cell of the study has.
+        """
+        values, error = cell.values, cell.error
+        design = values.get("design")
+        idle = {name: value for name, value in values.items() if id(value) not in cell.working}
+        axes = self._axes(design)
+        if axes and "design" in idle and design is not None and design.glob:
+            del idle["design"]
+            idle |= {name: value for name, value in axes.items() if id(value) not in useful}
+        unbuilt = isinstance(error, NotBuiltError)
+        by_name = design is not None and not design.glob
+        if not idle or (unbuilt and not (by_name and "design" in idle)):
+            self._drop(values, error)
+            return
+        place = design if unbuilt or (axes and by_name) else self._written(values, error, idle) or design
+        self._say(place or Located(None, cell.block.mark, cell.block.path), error, design, axes)
+
+    def _say(self, place: Located, error: ImpossibleError, design: Located | None, axes: Values) -> None:
+        """Notes a problem once, with the combination that does not work if a factorial wrote it."""
+        if (place.mark, str(error)) in self.said:
+            return
+        self.said.add((place.mark, str(error)))
+        combination = ", ".join(f"{name} {value.value}" for name, value in axes.items())
+        written = f" (the design {design.value}: {combination})" if axes and design is not None else ""
+        self.problems.add(place.mark, place.path, f"{error}{written}")
+
+    def _drop(self, values: Values, error: ImpossibleError) -> None:
+        plain = plain_fields(values)
+        named = {"design", *error.fields}
+        matter = {name: value for name, value in plain.items() if name in named}
+        place = self._written(values, error, {})
+        words = "" if place is None else f"line {place.mark.line}" if place.mark.line else place.mark.source
+        self.result.dropped.append(Dropped(plain, str(error), matter, words))
+
+    def _axes(self, design: Located | None) -> Values:
+        """The factorial's values of a design that one wrote out."""
+        fragment = self.study.designs.get(design.value) if design is not None else None
+        return fragment.axes if fragment is not None else {}
+
+    def _written(self, values: Values, error: ImpossibleError, idle: Values) -> Located | None:
+        """Where the file says what an error is about: a value that works nowhere, or else the strongest layer that
+        has one of its fields.
+        """
         design = values.get("design")
         fragment = self.study.designs.get(design.value) if design is not None else None
-        for layer in (self.study.overrides, values, fragment.fields if fragment else {}, self.study.base):
+        inner = fragment.fields if fragment else {}
+        for layer in (self.study.overrides, idle, values, inner, self.study.base):
             for name in error.fields:
-                if name in layer:
-                    return layer[name]
+                if found := _entry(layer, name, str(error)):
+                    return found
         return Located(None, fragment.mark, fragment.path) if fragment else None
+
+
+def _entry(layer: Values, name: str, message: str) -> Located | None:
+    """A field of a layer, or the entry of a mapping (`model.widths.units`) that a message names."""
+    if name in layer:
+        return layer[name]
+    entries = {
+        key.removeprefix(f"{name}."): value for key, value in layer.items() if key.startswith(f"{name}.")
+    }
+    return next((entries[word] for word in re.findall(r"\w+", message) if word in entries), None)
 
 
 def _product(block: Block) -> Iterator[Values]:

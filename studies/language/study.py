@@ -98,6 +98,14 @@ class Design:
     path: str
     written: bool = True  # False: one of the known names
 
+    @property
+    def axes(self) -> Fields:
+        """Of a design that a factorial writes out: the values of its axes, which designs of it share; else none."""
+        if not self.path.startswith("factorial"):
+            return {}
+        inside = f"{self.path}.axes."
+        return {name: value for name, value in self.fields.items() if value.path.startswith(inside)}
+
 
 @dataclass(frozen=True, slots=True)
 class Known:

@@ -69,7 +69,9 @@ def test_plan_shows_a_matrix_reasons_and_cost(wm, tmp_path):
     (tmp_path / "s.yaml").write_text(TEXT)
     text = wm("plan", "s.yaml", "--diff").stdout
     assert "small: 18 runs, 3 seeds" in text
-    assert "dropped 2 cells: excluded by exclude[0] (line 5)" in text
+    assert "dropped 2 cells: excluded by exclude[0] (line 5)\n" in text
+    (stopped,) = [line for line in text.splitlines() if line.startswith("dropped 5 cells")]
+    assert stopped.endswith(" nothing to learn from [line 4; design: a]")
     assert (
         "dropped 5 cells: reward_gradient stopped leaves a design that predicts rewards only nothing" in text
     )

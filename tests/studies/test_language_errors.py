@@ -203,6 +203,44 @@ def test_a_design_that_works_in_no_cell_is_a_problem_where_it_is_written():
     assert problems(text) == ["s.yaml:3:3: designs.half: a model needs dynamics (or a design that sets it)"]
 
 
+def test_a_value_of_a_factorial_that_works_nowhere_is_named_with_the_combination():
+    text = "name: s\nfactorial:\n- axes: {predict: rewards, space: latent, dynamics: stochastic,\n"
+    text += "    reward_from: [state, image]}\n  name: f-{reward_from}\ngrid: {design: 'f-*', task: toy/point-mass}\n"
+    (line,) = problems(text)
+    assert line == (
+        "s.yaml:4:26: factorial[0].axes.reward_from[1]: reward_from image needs a design that predicts images "
+        "(predict: images) (the design f-image: predict rewards, space latent, dynamics stochastic, reward_from image)"
+    )
+    whole = text.replace("predict: rewards", "predict: [images, rewards]").replace("f-{", "f-{predict}-{")
+    expand(parse_study(whole, "s.yaml"))
+    (named,) = problems(whole.replace("'f-*'", "[f-images-image, f-rewards-image]"))
+    assert named.startswith(
+        "s.yaml:6:33: grid.design[1]: reward_from image needs a design that predicts images"
+    )
+
+
+def test_nothing_of_a_factorial_that_makes_sense_is_a_problem():
+    text = "name: s\nfactorial:\n- axes: {predict: rewards, space: [latent, pixel], dynamics: stochastic,\n"
+    text += "    reward_gradient: [stopped, separate]}\ngrid: {design: '*', task: toy/point-mass}\n"
+    places = {line.partition(": ")[2].partition(":")[0] for line in problems(text)}
+    assert places == {"factorial[0].axes.reward_gradient[0]", "factorial[0].axes.reward_gradient[1]"}
+
+
+def test_a_hand_written_design_that_makes_no_sense_stays_a_problem():
+    text = "name: s\ndesigns:\n  a: {predict: images, space: latent, dynamics: stochastic}\n"
+    text += "  b: {predict: rewards, space: latent, dynamics: stochastic, reward_from: image}\n"
+    text += "grid: {design: '*', task: toy/point-mass}\n"
+    (line,) = problems(text)
+    assert line.startswith("s.yaml:4:75: designs.b.reward_from: reward_from image needs")
+
+
+def test_a_width_is_reported_where_it_stands():
+    text = "name: s\ndesigns:\n  a: {predict: images, space: latent, dynamics: stochastic,\n"
+    text += "      model.widths: {units: 8, unitss: 9}}\ngrid: {design: a, task: toy/point-mass}\n"
+    (line,) = problems(text)
+    assert line.startswith("s.yaml:4:40: designs.a.model.widths.unitss: model.widths: no width unitss")
+
+
 def test_a_study_of_which_every_cell_is_dropped_is_refused():
     found = problems(f"name: s\n{GRID}exclude: [{{design: 'rewards-*'}}]\n")
     assert found == ["s.yaml:2:7: grid: no run is left: 1 cells excluded by exclude[0] (line 3)"]

@@ -172,6 +172,48 @@ def test_what_makes_no_sense_together_is_dropped_with_its_reason():
     assert dropped.cell["train.episodes"] == 3
 
 
+AXES = {"predict": ["images", "rewards"], "space": "latent", "dynamics": "stochastic"}
+
+
+@pytest.mark.parametrize(
+    ("axes", "kept", "reason", "matter"),
+    [
+        (
+            {"reward_from": ["state", "image"]},
+            ["images-state", "images-image", "rewards-state"],
+            "reward_from image needs a design that predicts images",
+            {"design": "rewards-image"},
+        ),
+        (
+            {"predict": "images", "reward_gradient": ["stopped", "separate"], "image_fraction": [0, 1]},
+            ["stopped-1.0", "separate-0.0", "separate-1.0"],
+            "reward_gradient stopped leaves a latent design with image_fraction 0 nothing to learn from",
+            {"design": "stopped-0.0"},
+        ),
+    ],
+)
+def test_a_factorial_drops_the_designs_that_make_no_sense(axes, kept, reason, matter):
+    varied = [name for name, value in (AXES | axes).items() if isinstance(value, list)]
+    factorial = {"axes": AXES | axes, "name": "-".join(f"{{{name}}}" for name in varied)}
+    result = expand(
+        parse_study(study(factorial=factorial, grid={"design": "*", "task": "toy/point-mass"}), "s")
+    )
+    assert [cell.config.design for cell in result.cells] == kept
+    (dropped,) = result.dropped
+    assert dropped.reason.startswith(reason)
+    assert dropped.matter == matter
+    assert dropped.place == "line 1"
+
+
+def test_a_design_of_a_factorial_that_only_some_tasks_or_blocks_reach_is_dropped_too():
+    factorial = {"axes": AXES | {"reward_from": ["state", "image"]}, "name": "{predict}-{reward_from}"}
+    include = [{"design": "rewards-*", "task": "toy/point-mass", "seed": [1, 2]}]
+    grid = {"design": "images-*", "task": "toy/point-mass"}
+    result = expand(parse_study(study(factorial=factorial, grid=grid, include=include), "s"))
+    assert len(result.cells) == 2 + 2
+    assert {drop.matter["design"] for drop in result.dropped} == {"rewards-image"}
+
+
 def test_exclude_sees_designs_and_defaults_and_values():
     grid = {"design": SOME, "task": ["toy/point-mass", "dmc/walker-walk"], "seed": "range(4)"}
 
