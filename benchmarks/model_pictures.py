@@ -39,41 +39,55 @@ HELD_OUT_CLIPS = 128
 SAMPLES = 32
 SHOWN = {"sprite": 5, "linear": 3}
 """The held-out clip of a figure."""
-NO_OPEN_LOOP = LossWeights(open_loop_weight=0.0, free_nats=1.0)
+SETTINGS: dict[str, dict[str, Any]] = {
+    "": {},
+    "two futures scored": {"open_loop_futures": 2},
+    "no open-loop term": {"weights": LossWeights(open_loop_weight=0.0, free_nats=1.0)},
+}
+"""What the stochastic latent designs are trained with on the fork."""
 Arrays = dict[str, np.ndarray]
 
 
 class Trial(NamedTuple):
-    """A design on a world, with the default loss weights or without the open-loop term."""
+    """A design on a world, as it is by default or with one of SETTINGS."""
 
     world: str
     design: Design
-    open_loop: bool = True
+    setting: str = ""
 
     @property
     def name(self) -> str:
-        return self.design.name + ("" if self.open_loop else ", no open-loop term")
+        """The corner, and on a second line what is not ordinary about it."""
+        design = self.design
+        form = [
+            {"standard": "", "window": "window"}.get(design.variant, design.variant),
+            "reward from image" if design.reward_from == "image" else "",
+            "" if design.reward_gradient == "shared" else f"gradient {design.reward_gradient}",
+            self.setting,
+        ]
+        return "\n".join(["-".join(design[:3]), ", ".join(filter(None, form))]).strip()
 
 
 def trials() -> list[Trial]:
     """All that is trained."""
     designs = [*CORNERS, *(form for form in FORMS if form in DESIGNS)]
-    latent = [d for d in CORNERS if d.space == "latent" and d.dynamics == "stochastic"]
     known = [Trial(world, design) for world in ("sprite", "linear") for design in designs]
-    return [
-        *known,
-        *(Trial("fork", design) for design in CORNERS),
-        *(Trial("fork", design, open_loop=False) for design in latent),
+    latent = {d for d in CORNERS if d.space == "latent" and d.dynamics == "stochastic"}
+    forks = [
+        Trial("fork", design, setting)
+        for design in CORNERS
+        for setting in (SETTINGS if design in latent else [""])
     ]
+    return [*known, *forks]
 
 
 def outcome(trial: Trial, work: Path) -> Arrays:
     """Errors and forecasts of a trained model; trained if they are not in `work`."""
     updates, columns = UPDATES[trial.world], COLUMNS[trial.world]
-    path = work / f"{trial.world}-{updates}-{trial.name}.npz".replace(", ", "-").replace(" ", "-")
+    words = f"{trial.world} {updates} {trial.name}".replace(",", "")
+    path = work / f"{'-'.join(words.split())}.npz"
     if not path.exists():
-        weights = LossWeights() if trial.open_loop else NO_OPEN_LOOP
-        model = build(trial.design, weights=weights, forecast=columns - CONTEXT)
+        model = build(trial.design, forecast=columns - CONTEXT, **SETTINGS[trial.setting])
         start = time.process_time()
         train(model, updates, world=trial.world, columns=columns)
         seconds = time.process_time() - start
@@ -105,7 +119,7 @@ def picture(axes: Axes, image: np.ndarray) -> None:
 
 def row_label(axes: Axes, text: str) -> None:
     """A name left of a row's first picture."""
-    axes.set_ylabel(text, rotation=0, ha="right", va="center", labelpad=4)
+    axes.set_ylabel(text, rotation=0, ha="right", va="center", labelpad=4, fontsize=7)
 
 
 def film(world: str, results: dict[Trial, Arrays]) -> Figure:
@@ -113,7 +127,7 @@ def film(world: str, results: dict[Trial, Arrays]) -> Figure:
     rows = [trial for trial in results if trial.world == world and "image" in results[trial]]
     columns, shown = COLUMNS[world], SHOWN[world]
     clips = held_out(world, 8, columns)
-    figure = Figure(figsize=(PAGE, 0.5 * (len(rows) + 1) + 0.35), layout="constrained")
+    figure = Figure(figsize=(PAGE, 0.47 * (len(rows) + 1) + 0.2), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.012, h_pad=0.012, wspace=0, hspace=0)  # type: ignore[union-attr]
     grid = figure.subplots(len(rows) + 1, columns, squeeze=False)
     for t in range(columns):
@@ -165,7 +179,7 @@ def fork_frames(results: dict[Trial, Arrays]) -> Figure:
     rows = [trial for trial in results if trial.world == "fork" and "image" in results[trial]]
     across = 8
     clips = held_out("fork", 8, COLUMNS["fork"])
-    figure = Figure(figsize=(PAGE, 0.52 * (len(rows) + 2) + 0.75), layout="constrained")
+    figure = Figure(figsize=(PAGE, 0.5 * (len(rows) + 2) + 0.45), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.012, h_pad=0.012, wspace=0, hspace=0)  # type: ignore[union-attr]
     above, below = figure.subfigures(2, 1, height_ratios=[2.6, len(rows) + 0.6])
     grid = above.subplots(2, across, squeeze=False)
@@ -198,7 +212,7 @@ def fork_rewards(results: dict[Trial, Arrays]) -> Figure:
     """The reward that each sample forecasts for the last step; the truth is -1 or +1."""
     rows = [trial for trial in results if trial.world == "fork"][::-1]
     chosen = looks([design.name for design in CORNERS])
-    figure = Figure(figsize=(PAGE, 0.24 * len(rows) + 0.7), layout="constrained")
+    figure = Figure(figsize=(PAGE, 0.32 * len(rows) + 0.6), layout="constrained")
     axes = figure.subplots()
     for height, trial in enumerate(rows):
         rewards = results[trial]["reward"][..., -1].flatten()
@@ -225,7 +239,7 @@ def table(results: dict[Trial, Arrays]) -> str:
     ]
     names = dict.fromkeys(trial.name for trial in results if trial.world == "sprite")
     for name in names:
-        cells: list[str] = [name]
+        cells: list[str] = [name.replace("\n", ", ")]
         for trial, arrays in results.items():
             if trial.name == name and trial.world in {"sprite", "linear"}:
                 if len(cells) == 1:
