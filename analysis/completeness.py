@@ -11,7 +11,7 @@ from analysis.load import Results
 from analysis.prediction import FLAT, run_errors
 from analysis.scores import score_cells
 from analysis.statistics import FEW_SEEDS
-from analysis.words import plural
+from analysis.words import capital, plural
 
 ENOUGH_IMAGE_DESIGNS = 8
 """Below this many designs that predict images, H4 cannot be tested (SCIENCE 16)."""
@@ -82,11 +82,7 @@ def too_small(results: Results) -> str:
     size = (
         f"{_per_cell(cells)}, {plural(len(results.designs), 'design')}, {plural(len(results.tasks), 'task')}"
     )
-    return f"This study is too small to conclude from: {size}. {_sentence('; '.join(why))}"
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."
+    return f"This study is too small to conclude from: {size}. {capital('; '.join(why))}."
 
 
 def notes(results: Results) -> list[str]:

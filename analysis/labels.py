@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -9,15 +10,20 @@ from typing import Any
 
 from analysis.study import PlannedRun
 from harness.config import RunConfig, semantic_fields
+from harness.config.fields import walk
 
 _NOT_A_DIFFERENCE = {"task", "seed", "agent"}
+_NO_WORDS = {"True", "False", "None"}
+_BEFORE = {"reward_from": "from "}
+"""What a value needs before it to be understood alone."""
 
 
 def design_labels(runs: Sequence[PlannedRun], configs: Mapping[str, RunConfig | None]) -> dict[str, str]:
     """What to call each run's design, by run id.
 
     Runs of one (design, task) cell that differ in more than the seed are different things to compare: the
-    fields that differ are added to the name, as in ``rssm (planner.horizon=6)``.
+    fields that differ are added to the name, as short as they stay clear (`_shown`): ``rssm (planner.horizon=6)``,
+    ``rssm (window, from image)``.
 
     Args:
         runs: the runs of all studies of the report.
@@ -33,7 +39,8 @@ def design_labels(runs: Sequence[PlannedRun], configs: Mapping[str, RunConfig | 
         varying[design] |= {name for name in names if len({fields[run].get(name) for run in ids}) > 1}
     labels = {}
     for run in runs:
-        shown = [f"{name}={_show(configs[run.id], name)}" for name in sorted(varying[run.design])]
+        cell = [configs[other.id] for other in runs if other.design == run.design]
+        shown = [_shown(name, configs[run.id], cell) for name in sorted(varying[run.design])]
         agent = run.config.get("agent", "model")
         labels[run.id] = run.design + (f" ({', '.join(shown)})" if shown and agent == "model" else "")
     return _unique(runs, labels)
@@ -62,6 +69,22 @@ def _fields(config: RunConfig | None) -> dict[str, str]:
         for name, value in fields.items()
         if name not in _NOT_A_DIFFERENCE
     }
+
+
+def _shown(name: str, config: RunConfig | None, cell: Sequence[RunConfig | None]) -> str:
+    """A value: alone where the field has words for values, else with the shortest name that one field has."""
+    value = _show(config, name)
+    values = {_show(other, name) for other in cell}
+    if all(text.isidentifier() for text in values) and not values & _NO_WORDS:
+        return f"{_BEFORE.get(name, '')}{value}"
+    last = name.rpartition(".")[2]
+    return f"{last if _last_parts().count(last) == 1 else name}={value}"
+
+
+@functools.cache
+def _last_parts() -> list[str]:
+    """The names of all fields, without their sections."""
+    return [name.rpartition(".")[2] for name, _ in walk(RunConfig)]
 
 
 def _show(config: RunConfig | None, dotted: str) -> str:

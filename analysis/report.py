@@ -204,6 +204,7 @@ def _html(
 
     from analysis.colours import looks
     from analysis.completeness import too_small
+    from analysis.words import capital
 
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("analysis", "."), autoescape=True, undefined=jinja2.StrictUndefined
@@ -225,7 +226,7 @@ def _html(
         sentence=said[0],
         banner=banner,
         changes=[text for text in said[1:] if text != banner],
-        notes=all_notes,
+        notes=[capital(note) for note in all_notes],
         mixed=any(note.startswith("mixed ") for note in all_notes),
         figures=figures,
         tables=made,

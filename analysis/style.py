@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.textpath import TextPath
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from analysis.colours import REFERENCE, Look
@@ -130,6 +132,24 @@ def legend_below(
     figure.set_figheight(figure.get_figheight() + 0.15 * rows)
     columns = -(-len(handles) // rows) if handles else 1
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, columnspacing=1.2)
+
+
+def inches(text: str, size: float = 7) -> float:
+    """Width of the widest line of a text in the style's font, `size` in points."""
+    return max(float(TextPath((0, 0), line, size=size).get_extents().x1) for line in text.split("\n")) / 72
+
+
+def wrap(text: str, width: float, size: float = 7) -> str:
+    """Breaks a text into lines of at most `width` inches where possible: before a bracket, at blanks and hyphens."""
+    name, bracket, rest = text.partition(" (")
+    if bracket and inches(text, size) > width:
+        return f"{wrap(name, width, size)}\n{wrap(f'({rest}', width, size)}"
+    lines = [""]
+    for part in re.findall(r"[^ -]*[ -]?", text):
+        if lines[-1] and inches((lines[-1] + part).rstrip() or " ", size) > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def thousands(axes: Axes) -> None:

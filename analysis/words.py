@@ -25,6 +25,12 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def capital(text: str) -> str:
+    """The text with a capital letter first, unless its first word is the name of a field or a run."""
+    plain = text.partition(" ")[0].strip(",:;").isalpha()
+    return f"{text[:1].upper()}{text[1:]}" if plain else text
+
+
 def seed_range(counts: Iterable[int]) -> str:
     """`2 seeds`, or `1 to 3 seeds`."""
     known = sorted(set(counts)) or [0]

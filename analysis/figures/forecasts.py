@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +13,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 
 from analysis.colours import Look
 from analysis.load import Results
 from analysis.prediction import DATASET
-from analysis.style import PAGE, Drawn
+from analysis.style import PAGE, Drawn, inches, wrap
 from analysis.words import plural, short_task
 
 CONTEXT_FRAMES = 3
@@ -25,7 +26,14 @@ MOST_WITH_SAMPLES = 4
 """Designs up to which a sheet also shows one sample of the stochastic ones."""
 MOST_FRAMES = 14
 """Forecast frames on a sheet at most; of a longer horizon, evenly spaced ones."""
-_LEFT, _RIGHT, _GAP, _SPACE = 1.5, 0.1, 0.45, 0.06  # inches; the last two in frames
+_LEFT, _LABEL, _RIGHT = (
+    1.3,
+    1.7,
+    0.1,
+)  # inches: left of the frames at least, a line of a name at most, right of them
+_TOP, _BOTTOM, _BETWEEN = 0.42, 0.42, 0.14  # inches: above the frames, below the rewards, between them
+_LINE = 0.118  # inches
+_GAP, _SPACE = 0.45, 0.06  # frames
 Bytes = npt.NDArray[np.uint8]
 
 
@@ -87,35 +95,44 @@ def _sheet(
     horizon = truth.shape[1]
     steps = np.unique(np.linspace(1, horizon, min(horizon, MOST_FRAMES)).round().astype(int))
     before = min(CONTEXT_FRAMES, context.shape[1])
-    rows: list[tuple[str, Bytes, Look | None]] = [("truth", truth[start, steps - 1], None)]
+    rows = [("truth", truth[start, steps - 1], None), *_rows(found, start, steps, looks)]
+    columns = before + _GAP + len(steps)
+    margin = max(_LEFT, max(inches(label) for label, _, _ in rows) + 0.25)
+    unit = (PAGE - margin - _RIGHT) / columns
+    pitch = max(1, _SPACE + max(label.count("\n") + 1 for label, _, _ in rows) * _LINE / unit)
+    sheet, left = pitch * unit * len(rows), before + 0.5 * _GAP
+    reward_left = margin + left * unit
+    names = [wrap(forecast.design, reward_left - 1.05) for forecast in found]
+    below = max(1.15, sum(0.05 + _LINE * (words.count("\n") + 1) for words in ["truth", *names]) - _BOTTOM)
+    height = _TOP + sheet + _BETWEEN + below + _BOTTOM
+    figure = Figure(figsize=(PAGE, height))
+    width = (PAGE - margin - _RIGHT) / PAGE
+    axis = figure.add_axes((margin / PAGE, 1 - (_TOP + sheet) / height, width, sheet / height))
+    _frames(axis, context[start, -before:], rows, columns, steps, pitch)
+    place = (reward_left / PAGE, _BOTTOM / height, (PAGE - _RIGHT - reward_left) / PAGE, below / height)
+    axis = figure.add_axes(place)
+    _rewards(axis, found, start, steps, before + _GAP + np.arange(len(steps)) + 0.5 - _SPACE / 2, looks)
+    axis.set_xlim(left, columns)
+    _legend(
+        figure, dict(zip(names, (looks[each.design] for each in found), strict=True)), place[1] + place[3]
+    )
+    caption = _caption(results, found, unequal, start)
+    data = _points(task, found, start, horizon)
+    return Drawn(name, f"Forecasts on {short_task(task)}", caption, figure, data)
+
+
+def _rows(
+    found: list[Forecast], start: int, steps: npt.NDArray[Any], looks: dict[str, Look]
+) -> list[tuple[str, Bytes, Look | None]]:
+    """Label, frames and look of each row below the truth."""
+    rows: list[tuple[str, Bytes, Look | None]] = []
     samples = sum("image" in forecast.arrays for forecast in found) <= MOST_WITH_SAMPLES
     for forecast in found:
         for key, label in (("image", ""), ("sample", ", one sample")):
             if key in forecast.arrays and (key == "image" or samples):
                 frames = forecast.arrays[key][start, steps - 1]
-                rows.append((_two_lines(forecast.design) + label, frames, looks[forecast.design]))
-    columns = before + _GAP + len(steps)
-    unit = (PAGE - _LEFT - _RIGHT) / columns
-    top, bottom, sheet = 0.4, 0.42, unit * len(rows)
-    below = max(1.15, 0.155 * (len(found) + 1) - bottom + 0.25)
-    figure = Figure(figsize=(PAGE, top + sheet + 0.12 + below + bottom))
-    height = figure.get_figheight()
-    width = (PAGE - _LEFT - _RIGHT) / PAGE
-    frames_axis = figure.add_axes((_LEFT / PAGE, 1 - (top + sheet) / height, width, sheet / height))
-    _frames(frames_axis, context[start, -before:], rows, columns, steps)
-    left = before + 0.5 * _GAP
-    reward_left = (_LEFT + left * unit) / PAGE
-    reward_axis = figure.add_axes(
-        (reward_left, bottom / height, 1 - _RIGHT / PAGE - reward_left, below / height)
-    )
-    centres = before + _GAP + np.arange(len(steps)) + 0.5 - _SPACE / 2
-    _rewards(reward_axis, found, start, steps, centres, looks)
-    reward_axis.set_xlim(left, columns)
-    _legend(figure, found, looks, (bottom + below) / height)
-    data = _points(task, found, start, horizon)
-    return Drawn(
-        name, f"Forecasts on {short_task(task)}", _caption(results, found, unequal, start), figure, data
-    )
+                rows.append((wrap(forecast.design + label, _LABEL), frames, looks[forecast.design]))
+    return rows
 
 
 def most_movement(truth: Bytes, context: Bytes) -> int:
@@ -130,38 +147,49 @@ def _frames(
     rows: list[tuple[str, Bytes, Look | None]],
     columns: float,
     steps: npt.NDArray[Any],
+    pitch: float,
 ) -> None:
     before, edge = len(context), 1 - _SPACE
     for i, (label, frames, look) in enumerate(rows):
         places = [(before + _GAP + j, frame) for j, frame in enumerate(frames)]
         if i == 0:
             places += list(enumerate(context))
+        top = i * pitch + (pitch - 1) / 2
         for x, frame in places:
-            axis.imshow(
-                np.moveaxis(frame, 0, -1),
-                extent=(x, x + edge, i + edge, i),
-                interpolation="none",
-                aspect="auto",
-            )
+            _frame(axis, frame, x, top, edge)
+        axis.text(-0.18, top + edge / 2, label, ha="right", va="center", fontsize=7, linespacing=1.1)
         colour = look.colour if look else "black"
-        axis.text(
-            -0.18, i + edge / 2, label, ha="right", va="center", fontsize=7, color="black", linespacing=1.1
-        )
-        axis.plot([-0.06, -0.06], [i, i + edge], color=colour, lw=2, clip_on=False, solid_capstyle="butt")
+        axis.plot([-0.06, -0.06], [top, top + edge], color=colour, lw=2, clip_on=False, solid_capstyle="butt")
     for j in range(before):
-        axis.text(
-            j + edge / 2, -0.12, f"{j - before + 1}".replace("-", "−"), ha="center", va="bottom", fontsize=7
-        )
+        _above(axis, j + edge / 2, f"{j - before + 1}".replace("-", "−"))
     for j, step in enumerate(steps):
-        axis.text(before + _GAP + j + edge / 2, -0.12, f"{step}", ha="center", va="bottom", fontsize=7)
-    for x, words in (
-        (before / 2, "last frames seen"),
-        (before + _GAP + len(steps) / 2, "forecast, steps ahead"),
-    ):
-        axis.text(x, -0.46, words, ha="center", va="bottom", fontsize=7, color="#555555")
+        _above(axis, before + _GAP + j + edge / 2, f"{step}")
+    _above(axis, before - _SPACE, "last frames before the forecast", heading="right")
+    _above(axis, before + _GAP + len(steps) / 2, "forecast, steps ahead", heading="center")
     axis.set_xlim(0, columns)
-    axis.set_ylim(len(rows) - _SPACE, 0)
+    axis.set_ylim(pitch * len(rows) - _SPACE, 0)
     axis.set_axis_off()
+
+
+def _frame(axis: Axes, frame: Bytes, x: float, y: float, edge: float) -> None:
+    """A frame with a thin border: one that is all white is not missing."""
+    place = (x, x + edge, y + edge, y)
+    axis.imshow(np.moveaxis(frame, 0, -1), extent=place, interpolation="none", aspect="auto")
+    axis.add_patch(Rectangle((x, y), edge, edge, fill=False, lw=0.4, ec="#8c8c8c", clip_on=False))
+
+
+def _above(axis: Axes, x: float, words: str, heading: Literal["", "right", "center"] = "") -> None:
+    """Words above the first row; a heading is above the numbers of the columns."""
+    axis.annotate(
+        words,
+        (x, 0),
+        xytext=(0, 14 if heading else 3),
+        textcoords="offset points",
+        ha=heading or "center",
+        va="bottom",
+        fontsize=7,
+        color="#555555" if heading else "black",
+    )
 
 
 def _rewards(
@@ -182,15 +210,12 @@ def _rewards(
     axis.set_xlabel("Steps ahead")
 
 
-def _legend(figure: Figure, found: list[Forecast], looks: dict[str, Look], top: float) -> None:
-    """Left of the reward panel, below the context frames."""
+def _legend(figure: Figure, looks: dict[str, Look], top: float) -> None:
+    """Left of the reward panel, below the context frames; the names are wrapped to fit there."""
     handles = [Line2D([], [], color="black", lw=1.6, marker=".", label="truth")]
-    for forecast in found:
-        look = looks[forecast.design]
+    for name, look in looks.items():
         handles.append(
-            Line2D(
-                [], [], color=look.colour, marker=look.marker, ms=4, lw=1, ls=look.line, label=forecast.design
-            )
+            Line2D([], [], color=look.colour, marker=look.marker, ms=4, lw=1, ls=look.line, label=name)
         )
     figure.legend(
         handles=handles, loc="upper left", bbox_to_anchor=(0.012, top), borderaxespad=0, borderpad=0
@@ -223,15 +248,6 @@ def _points(task: str, found: list[Forecast], start: int, horizon: int) -> pd.Da
             )
         )
     return pd.concat(parts, ignore_index=True)
-
-
-def _two_lines(design: str) -> str:
-    """Breaks a long name at the hyphen nearest its middle."""
-    if len(design) < 18 or "-" not in design:
-        return design
-    cuts = [i for i, letter in enumerate(design) if letter in "- "]
-    cut = min(cuts, key=lambda i: abs(i - len(design) / 2))
-    return f"{design[: cut + 1]}\n{design[cut + 1 :]}"
 
 
 def _caption(results: Results, found: list[Forecast], unequal: list[str], start: int) -> str:

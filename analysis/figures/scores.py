@@ -10,10 +10,12 @@ from matplotlib.figure import Figure
 from analysis.colours import REFERENCE, Look
 from analysis.load import Results
 from analysis.scores import BASIS, run_scores, score_cells
-from analysis.style import COLUMN, PAGE, Drawn
+from analysis.style import COLUMN, PAGE, Drawn, inches, wrap
 from analysis.words import interval_words, seed_range, short_task
 
 ACROSS = 3
+LABEL = 1.9
+"""Inches of a line of a design's name at most."""
 COLUMNS = ["task", "design", "seed", "score", "low", "high", "n", "interval"]
 
 
@@ -25,8 +27,10 @@ def draw(results: Results, looks: dict[str, Look]) -> list[Drawn]:
         return []
     tasks = results.tasks
     across, rows = min(len(tasks), ACROSS), -(-len(tasks) // ACROSS)
-    width = COLUMN * 1.35 if across == 1 else PAGE
-    height = (0.17 * len(results.designs) + 0.75) * rows + 0.1
+    labels = [wrap(design, LABEL) for design in results.designs]
+    width = max(COLUMN * 1.35, max(map(inches, labels)) + 2.9) if across == 1 else PAGE
+    line = max(0.17, 0.06 + 0.12 * max(label.count("\n") + 1 for label in labels))
+    height = (line * len(results.designs) + 0.75) * rows + 0.1
     figure = Figure(figsize=(width, height), layout="constrained")
     grid = figure.subplots(rows, across, squeeze=False, sharey=True)
     for i, axis in enumerate(grid.flat):
@@ -35,7 +39,7 @@ def draw(results: Results, looks: dict[str, Look]) -> list[Drawn]:
         else:
             axis.set_axis_off()
     for row in grid:
-        row[0].set_yticks(range(len(results.designs)), results.designs)
+        row[0].set_yticks(range(len(results.designs)), labels)
         row[0].set_ylim(len(results.designs) - 0.4, -0.6)
     return [Drawn("scores", "Score by design", _caption(cells), figure, _points(scored, cells))]
 

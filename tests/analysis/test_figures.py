@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -14,8 +15,8 @@ from analysis.figures import correlation, forecasts, learning_curves
 from analysis.load import load
 from analysis.prediction import correlations
 from analysis.report import draw
-from analysis.style import print_style, save
-from tests.analysis.synthetic import CONTEXT, FIVE, HORIZON, Options, variants, write_study
+from analysis.style import inches, print_style, save, wrap
+from tests.analysis.synthetic import CONTEXT, FIVE, HORIZON, Design, Options, named, variants, write_study
 
 TASK = "dmc/cartpole-swingup"
 TASKS = (TASK, "dmc/ball_in_cup-catch", "dmc/reacher-easy")
@@ -37,6 +38,19 @@ CASES = {
     "rewards only": Options(episodes=20, designs=FIVE[2:]),
     "many": Options(episodes=20, every=5, designs=FIVE[:3] + variants(5), tasks=TASKS, seeds=2),
 }
+
+
+LONG = Design("a-design-of-many-words-in-one-name", 0.5, named("images-latent-stochastic").axes)
+FORMS = [
+    ("images-latent-stochastic", {"reward_from": source, "model": {"variant": variant}})
+    for source in ("state", "image")
+    for variant in ("standard", "window")
+]
+GRID = tuple(
+    replace(named(name, i / 4), axes=named(name).axes | fields) for i, (name, fields) in enumerate(FORMS)
+)
+CASES["grid without names"] = Options(episodes=20, designs=(*GRID, LONG))
+CASES["grid on tasks"] = Options(episodes=20, designs=GRID, tasks=TASKS, seeds=1)
 
 
 def boxes(figure):
@@ -158,6 +172,30 @@ def test_the_sheet_shows_the_same_start_of_every_design(results):
     rewards = drawn.data.set_index("design").loc["rewards-latent-stochastic"]
     assert rewards["image_error"].isna().all()
     assert rewards["reward_forecast"].notna().all()
+
+
+def test_every_frame_of_the_sheet_has_a_border(results):
+    """A frame that is white all over is not missing."""
+    with print_style():
+        (drawn,) = forecasts.draw(results, looks(results.designs))
+    axis = drawn.figure.axes[0]
+    borders = [patch.get_bbox() for patch in axis.patches]
+    assert len(borders) == len(axis.images)
+    for image, border in zip(axis.images, borders, strict=True):
+        left, right, bottom, top = image.get_extent()
+        assert (border.x0, border.x1, border.y0, border.y1) == pytest.approx((left, right, top, bottom))
+
+
+def test_long_names_are_wrapped_to_a_width():
+    assert wrap("short", 2.0) == "short"
+    assert wrap("images-latent-stochastic (window, from image)", 1.5).splitlines() == [
+        "images-latent-stochastic",
+        "(window, from image)",
+    ]
+    assert wrap("images-latent-stochastic", 0.8).splitlines() == ["images-latent-", "stochastic"]
+    lines = wrap("images-latent-stochastic (planner.horizon=12, window)", 1.2)
+    assert lines.replace("\n", "").replace(" ", "") == "images-latent-stochastic(planner.horizon=12,window)"
+    assert inches(lines) <= 1.2
 
 
 def test_forecasts_from_other_starts_are_left_out_and_named(tmp_path):

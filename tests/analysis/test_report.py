@@ -14,6 +14,7 @@ from analysis.completeness import mixed, notes, sentence, too_small
 from analysis.load import load
 from analysis.manifest import changes, manifest
 from analysis.report import FIGURES, build_report, draw
+from analysis.words import capital
 from harness.errors import UserError
 from tests.analysis.synthetic import FIVE, Options, variants, write_study
 
@@ -264,3 +265,10 @@ def test_analysis_is_light_to_import_and_never_loads_torch():
 
 def test_every_figure_name_is_known():
     assert set(FIGURES) >= {"learning_curves", "correlation", "horizon_error", "forecasts", "scores"}
+
+
+def test_notes_begin_with_a_capital_but_for_names_of_fields():
+    assert capital("mixed code versions: a (1)") == "Mixed code versions: a (1)"
+    assert capital("legacy.blind_inputs is on in 1 run") == "legacy.blind_inputs is on in 1 run"
+    assert capital("image_fraction 0.5") == "image_fraction 0.5"
+    assert capital("") == ""
