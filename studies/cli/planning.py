@@ -114,20 +114,25 @@ def _print_json(
 
 
 def _show_matrix(found: Plan, chosen: list[StoredRun], states: dict[str, str]) -> None:
-    """Designs down, tasks across: how many runs, and how many of them are done."""
+    """Designs and their forms down, tasks across: how many runs, and how many of them are done."""
     from rich.text import Text
 
+    from studies.matrix import row_names, varying
+
+    names = row_names(chosen)
     cells: dict[tuple[str, str], list[StoredRun]] = {}
     for run in chosen:
-        cells.setdefault((run.design, run.task), []).append(run)
+        cells.setdefault((names[run.hex], run.task), []).append(run)
     tasks = list(dict.fromkeys(task for _, task in cells))
     seeds = {run.seed for run in chosen}
     print(f"{found.name}: {_count(len(chosen), 'run')}, {_count(len(seeds), 'seed')}\n")
     table = plain_table("runs", *tasks)
-    for design in dict.fromkeys(design for design, _ in cells):
-        row = [cells.get((design, task), []) for task in tasks]
-        table.add_row(Text(design), *(_cell(members, states) for members in row))
+    for name in dict.fromkeys(name for name, _ in cells):
+        row = [cells.get((name, task), []) for task in tasks]
+        table.add_row(Text(name), *(_cell(members, states) for members in row))
     console().print(table)
+    if differing := varying(chosen, names):
+        print(f"within a row vary {differing}")
 
 
 def _cell(members: list[StoredRun], states: dict[str, str]) -> str:

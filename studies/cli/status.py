@@ -90,12 +90,16 @@ def _overview(study: StudyDir, seen: list[Seen]) -> RenderableType:
     from rich.text import Text
 
     from studies import dispatch
+    from studies.matrix import row_names, varying
     from studies.status import FINISHED
 
+    names = row_names([one.run for one in seen])
     parts: list[RenderableType] = [
         Text(f"{study.name}, {dispatch.counts(seen)}", style="bold"),
-        _matrix(seen),
+        _matrix(seen, names),
     ]
+    if differing := varying((one.run for one in seen), names):
+        parts.append(Text(f"within a row vary {differing}"))
     rows = [one for one in seen if one.condition.name not in FINISHED | {"pending", "failed"}]
     if rows:
         parts += [Text(), _rows(rows)]
@@ -110,8 +114,8 @@ def _overview(study: StudyDir, seen: list[Seen]) -> RenderableType:
     return Group(*parts)
 
 
-def _matrix(seen: list[Seen]) -> RenderableType:
-    """A row per design, a column per task: `2/3`, and what is not simply waiting."""
+def _matrix(seen: list[Seen], names: dict[str, str]) -> RenderableType:
+    """A row per design and form (`names`, by hex), a column per task: `2/3`, and what is not simply waiting."""
     from rich.text import Text
 
     from studies.status import FINISHED
@@ -119,20 +123,20 @@ def _matrix(seen: list[Seen]) -> RenderableType:
     tasks = list(dict.fromkeys(one.run.task for one in seen))
     cells: dict[tuple[str, str], Counter[str]] = {}
     for one in seen:
-        cells.setdefault((one.run.design, one.run.task), Counter())[one.condition.name] += 1
+        cells.setdefault((names[one.run.hex], one.run.task), Counter())[one.condition.name] += 1
     table = plain_table("design", *tasks)
-    for design in dict.fromkeys(one.run.design for one in seen):
-        row = [Text(design)]
+    for name in dict.fromkeys(names[one.run.hex] for one in seen):
+        row = [Text(name)]
         for task in tasks:
-            count = cells.get((design, task), Counter())
+            count = cells.get((name, task), Counter())
             text = Text()
             if count:
                 finished = sum(count[name] for name in FINISHED)
                 whole = finished == count.total()
                 text.append(f"{finished}/{count.total()}", style="green" if whole else "")
-            for name in ("diverged", "running", "preempted", "lost", "failed"):
-                if count[name]:
-                    text.append(f", {count[name]} {name}", style=_COLOURS.get(name, "yellow"))
+            for state in ("diverged", "running", "preempted", "lost", "failed"):
+                if count[state]:
+                    text.append(f", {count[state]} {state}", style=_COLOURS.get(state, "yellow"))
             row.append(text)
         table.add_row(*row)
     return table
