@@ -14,6 +14,7 @@ from harness.errors import UserError
 from harness.registry import suggest
 from harness.rundir import RunDir
 from studies.language import Cell, Dropped, Problem, Study, StudyError, expand, load_study
+from studies.notes import notes
 from studies.store import StoredRun, StudyDir, open_study
 
 HEX = 12
@@ -28,7 +29,7 @@ class Plan:
         home: its directory, which need not exist.
         runs: in the order of the file, each id once; `config` is JSON data.
         dropped: cells without a run.
-        notes: what a person should know: merged cells, conditions that meet nothing.
+        notes: what a person should know: merged cells, conditions that meet nothing, see `studies.notes`.
         study: the file as read; None for a plan that was read from disk.
     """
 
@@ -98,13 +99,14 @@ def build_plan(study: Study, root: Path) -> Plan:
         first = runs.setdefault(run.hex, run)
         if first is not run:
             merged[first.design, run.design] += 1
-    notes = [
+    merges = [
         f"{count} cell{'s' * (count != 1)} of {second} merged into the equal runs of {first}"
         if first != second
         else f"{count} cell{'s' * (count != 1)} of {first} merged into equal runs of it"
         for (first, second), count in merged.items()
     ]
-    return Plan(home, list(runs.values()), expansion.dropped, [*expansion.notes, *notes], study)
+    remarks = [*expansion.notes, *merges, *notes(cell.config for cell in expansion.cells)]
+    return Plan(home, list(runs.values()), expansion.dropped, remarks, study)
 
 
 def run_states(runs: Sequence[StoredRun]) -> dict[str, str]:
