@@ -24,7 +24,6 @@ from tests.models.designs import (
 
 FORWARD = Design("rewards", "pixel", "deterministic", variant="feedforward")
 BLIND = Design("rewards", "pixel", "deterministic", variant="actions")
-GOLDEN = {FORWARD: 1.9433, BLIND: 0.45673}
 
 
 def random_actions(*lead, seed=1):
@@ -186,12 +185,6 @@ def test_the_baseline_plans_with_what_it_has_learnt():
         forecast = model.predict(model.initial(1), actions, {}, decode=False).reward
     truth = -actions.square().sum(-1)
     assert (forecast - truth).square().mean() < 0.05 * truth.var()
-
-
-@pytest.mark.parametrize("design", GOLDEN)
-def test_losses_have_not_moved(design):
-    """A number of this implementation from a fixed seed: a change of it changes the meaning of a run."""
-    assert loss_of(make_model(design), make_batch()).total.item() == pytest.approx(GOLDEN[design], rel=1e-3)
 
 
 @pytest.mark.parametrize("design", [FORWARD, BLIND])

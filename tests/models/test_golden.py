@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.models.designs import CORNERS, DESIGNS, draw, make_batch, make_model
+from tests.models.designs import CORNERS, DESIGNS, LATENT, Design, draw, make_batch, make_model
 
 FILE = Path(__file__).with_name("golden_losses.json")
 COMMAND = "python -m tests.models.test_golden --write"
@@ -20,13 +20,21 @@ COMMAND = "python -m tests.models.test_golden --write"
 
 def cases():
     """Models by name: every design, and of the corners what a switch or a time of the training changes."""
-    models = {design.name: (design, {}) for design in DESIGNS}
-    models |= {f"{design.name}, continues": (design, {"continues": True}) for design in CORNERS}
     images = [design for design in CORNERS if design.predict == "images"]
-    half = {"image_fraction": 0.5, "region_seed": 1}
-    models |= {f"{design.name}, half of the image": (design, half) for design in images}
-    sampling = [design for design in images if design.space == "pixel"]
-    models |= {f"{design.name}, early": (design, {"progress": 0.05}) for design in sampling}
+    pixel = [design for design in CORNERS if design.space == "pixel"]
+    rewnet = Design("images", "latent", "stochastic", reward_from="image")
+    special = {
+        "continues": (CORNERS, {"continues": True}),
+        "half of the image": (images, {"image_fraction": 0.5, "region_seed": 1}),
+        "early": ([d for d in images if d in pixel], {"progress": 0.05}),
+        "two futures": ([d for d in LATENT if d.dynamics == "stochastic"], {"open_loop_futures": 2}),
+        "dropout": ([d for d in pixel if d.predict == "rewards"], {"dropout": 0.2}),
+        "blind inputs": ([d for d in pixel if d not in images], {"blind_inputs": True}),
+        "leaking reward": ([rewnet], {"leaking_reward": True}),
+    }
+    models = {design.name: (design, {}) for design in [*DESIGNS, rewnet._replace(variant="window")]}
+    for words, (designs, fields) in special.items():
+        models |= {f"{design.name}, {words}": (design, fields) for design in designs}
     return models
 
 

@@ -218,29 +218,3 @@ def test_no_part_of_the_image_leaves_the_frames_to_the_reward():
 def test_what_makes_no_sense_is_an_error(design, change, message):
     with pytest.raises(ValueError, match=message):
         make_model(design, **change)
-
-
-GOLDEN = {
-    "deterministic": {
-        "image_loss": 32.1860,
-        "reward_loss": 0.1684,
-        "open_loop_image_loss": 31.9706,
-        "open_loop_reward_loss": 0.1647,
-    },
-    "stochastic": {
-        "image_loss": 33.3343,
-        "reward_loss": 0.1605,
-        "kl": 0.3791,
-        "open_loop_image_loss": 33.0074,
-        "open_loop_reward_loss": 0.1503,
-    },
-}
-
-
-@pytest.mark.parametrize("dynamics", GOLDEN)
-def test_losses_have_not_moved(dynamics):
-    """Numbers of this implementation from a fixed seed: a change of them changes the meaning of a run."""
-    metrics = loss_of(make_model(PLAIN._replace(dynamics=dynamics)), make_batch()).metrics
-    assert {name: value.item() for name, value in metrics.items()} == pytest.approx(
-        GOLDEN[dynamics], rel=2e-3
-    )

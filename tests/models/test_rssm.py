@@ -295,30 +295,3 @@ def test_image_loss_grows_with_nested_parts():
 def test_stopping_the_only_gradient_is_an_error():
     with pytest.raises(ValueError, match="nothing to learn"):
         make_model(REWARDS, reward_gradient="stopped")
-
-
-GOLDEN = {
-    "images-latent-deterministic": {
-        "reward_loss": 0.1234,
-        "image_loss": 32.2261,
-        "open_loop_reward_loss": 0.1247,
-        "open_loop_image_loss": 32.2661,
-    },
-    "images-latent-stochastic": {
-        "reward_loss": 0.1849,
-        "image_loss": 33.9244,
-        "kl": 0.3791,
-        "open_loop_reward_loss": 0.1672,
-        "open_loop_image_loss": 33.7155,
-    },
-    "rewards-latent-deterministic": {"reward_loss": 0.1234, "open_loop_reward_loss": 0.1247},
-    "rewards-latent-stochastic": {"reward_loss": 0.1849, "kl": 0.3791, "open_loop_reward_loss": 0.1672},
-}
-
-
-@pytest.mark.parametrize("design", LATENT, ids=name_of)
-def test_losses_have_not_moved(design):
-    """Numbers of this implementation from a fixed seed: a change of them changes the meaning of a run."""
-    metrics = loss_of(make_model(design), make_batch()).metrics
-    measured = {name: value.item() for name, value in metrics.items()}
-    assert measured == pytest.approx(GOLDEN[design.name], rel=2e-3)

@@ -28,7 +28,6 @@ DETERMINISTIC = Design("images", "pixel", "deterministic")
 STOCHASTIC = Design("images", "pixel", "stochastic")
 BOTH = pytest.mark.parametrize("design", [DETERMINISTIC, STOCHASTIC], ids=["deterministic", "stochastic"])
 FORMS = pytest.mark.parametrize("reward_from", ["state", "image"])
-GOLDEN = {"deterministic": 45.0885, "stochastic": 41.6881}
 CLIPS, COLUMNS = 3, 6
 AHEAD = COLUMNS - CONTEXT
 
@@ -362,14 +361,6 @@ def test_the_reward_net_reads_all_five_activations():
     inputs = map_tree(lambda x: x.detach().requires_grad_(), activations)
     grads = torch.autograd.grad(model.reward(inputs).sum(), list(inputs))
     assert all(grad.any() for grad in grads)
-
-
-@BOTH
-def test_losses_have_not_moved(design):
-    """A number of this implementation from a fixed seed: a change of it changes the meaning of a run."""
-    assert loss_of(make_model(design), make_batch()).total.item() == pytest.approx(
-        GOLDEN[design.dynamics], rel=1e-3
-    )
 
 
 @pytest.mark.slow
