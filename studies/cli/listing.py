@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,8 +13,6 @@ import typer
 from studies.cli.options import PLAN, Json, console, plain_table, say
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from studies.components import Setting
 
 _OWN = "Your own: a class in an installed package, named package.module:Name where a study names a {}."
@@ -21,6 +20,7 @@ _KNOWN = (
     "Any study can name these; globs reach only what a study writes itself. A fragment of the same name under "
     "designs: changes single fields."
 )
+_WIDEST = 100  # columns of a text
 
 
 class Kind(StrEnum):
@@ -91,14 +91,13 @@ def list_(
     elif kind is Kind.MODELS:
         _show_models(rows, setting)
     elif kind is Kind.DESIGNS:
-        console().print(_designs(rows))
-        say(_KNOWN)
+        _show_designs(rows)
     else:
         table = plain_table(*(name.replace("_", " ") for name in rows[0]))
         for row in rows:
             table.add_row(*(_word(value) for value in row.values()))
         console().print(table)
-        say(_OWN.format(kind[:-1]))
+        say(textwrap.fill(_OWN.format(kind[:-1]), _WIDEST))
 
 
 def _setting(kind: Kind, given: dict[str, Any]) -> Setting:
@@ -141,7 +140,7 @@ def _show_models(rows: list[dict[str, Any]], setting: Setting) -> None:
     console().print(table)
     for words in _legend(rows):
         print(words)
-    say(f"{_OWN.format('model')} `wm check-model` checks one.")
+    say(textwrap.fill(f"{_OWN.format('model')} `wm check-model` checks one.", _WIDEST))
 
 
 def _legend(rows: list[dict[str, Any]]) -> list[str]:
@@ -180,17 +179,48 @@ def _form(row: dict[str, Any]) -> str:
     return ", ".join(words) or "ordinary"
 
 
-def _designs(rows: list[dict[str, Any]]) -> Table:
-    table = plain_table("design", "fields")
+def _show_designs(rows: list[dict[str, Any]]) -> None:
+    """The corners, then the reference's designs by how they differ from one; what all of those set stands below."""
+    from rich.text import Text
+
+    width = min(console().width, _WIDEST)
+    reference = [row["fields"] for row in rows if row["fields"]]
+    shared = {
+        name: value
+        for name, value in reference[0].items()
+        if all(name in fields and fields[name] == value for fields in reference)
+    }
+    table = plain_table("design", "is")
+    beside = max(len(row["design"]) for row in rows) + 4
     for row in rows:
-        axes = {name: value for name, value in row.items() if name not in {"design", "fields"}}
-        known = "-".join(str(axes.pop(axis)) for axis in ("predict", "space", "dynamics"))
-        ordinary = {"reward_from": "state", "reward_gradient": "shared", "model.variant": "standard"}
-        special = {name: value for name, value in axes.items() if value != ordinary[name]}
-        words = [] if row["design"] == known else [known]
-        words += [f"{name}: {_short(value)}" for name, value in (special | row["fields"]).items()]
-        table.add_row(row["design"], ", ".join(words))
-    return table
+        table.add_row(row["design"], Text(_wrapped(_meaning(row, shared), max(width - beside, 20))))
+    console().print(table)
+    print("\n" + _wrapped(["all of the reference-* designs:", *_items(shared)], width))
+    say("\n" + textwrap.fill(_KNOWN, width))
+
+
+def _meaning(row: dict[str, Any], shared: dict[str, Any]) -> list[str]:
+    """What a known name stands for, in words that a line ends between."""
+    axes = {name: value for name, value in row.items() if name not in {"design", "fields"}}
+    corner = "-".join(str(axes.pop(axis)) for axis in ("predict", "space", "dynamics"))
+    if row["design"] == corner:
+        return ["the corner itself: its three axes, everything else by default"]
+    ordinary = {"reward_from": "state", "reward_gradient": "shared", "model.variant": "standard"}
+    special = {name: value for name, value in axes.items() if value != ordinary[name]}
+    own = {name: value for name, value in row["fields"].items() if name not in shared}
+    return [f"as {corner}, with", *_items(special | own)]
+
+
+def _items(fields: dict[str, Any]) -> list[str]:
+    items = [f"{name} {_short(value)}" for name, value in fields.items()]
+    return [f"{item}," for item in items[:-1]] + items[-1:]
+
+
+def _wrapped(parts: list[str], width: int) -> str:
+    """Lines of whole parts: none breaks between the name of a field and its value."""
+    tied = " ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in parts)
+    lines = textwrap.wrap(tied, width, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def _short(value: object) -> str:

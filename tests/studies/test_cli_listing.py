@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import typer
+from rich.console import Console
 from typer.testing import CliRunner
 
 from harness.build import build_model, make_streams
@@ -133,12 +134,30 @@ def test_designs_planners_and_tasks():
         50,
     )
     assert designs[0]["fields"] == {}
-    text = wm("designs").stdout
-    assert "reward_gradient: stopped" in text
-    assert "train.clip_norm: 1e+09" in text
     assert json.loads(wm("planners", "--json").stdout)[0]["planner"] == "cem"
     assert [row["task"] for row in json.loads(wm("tasks", "--json").stdout)] == task_names()
     assert "cartpole-balance" in wm("tasks").stdout
+
+
+@pytest.mark.parametrize("columns", [70, 100, 160])
+def test_the_list_of_designs_says_what_each_is_within_100_columns(columns, monkeypatch):
+    monkeypatch.setattr(
+        listing, "console", lambda: Console(highlight=False, width=columns, force_terminal=False)
+    )
+    result = wm("designs")
+    lines = [line.rstrip() for line in (result.stdout + result.stderr).splitlines()]
+    assert max(map(len, lines)) <= min(columns, 100)
+    corners = [line for line in lines if line.startswith(("images-", "rewards-"))]
+    assert [line.split()[0] for line in corners] == list(CANONICAL)
+    assert all("the corner itself" in line for line in corners)
+    text = " ".join(" ".join(lines).split())
+    assert (
+        "reference-rewnet as images-latent-stochastic, with reward_from image, reward_gradient stopped,"
+        in text
+    )
+    assert "train.clip_norm 1e+09" in text
+    assert text.count("train.episodes 1010") == 1
+    assert "all of the reference-* designs: size paper," in text
 
 
 def test_what_makes_no_sense_is_refused():
