@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.differences import differences
 from analysis.load import Results
-from analysis.prediction import FLAT, run_errors
+from analysis.prediction import FLAT, chosen, run_errors
 from analysis.scores import score_cells
 from analysis.statistics import FEW_SEEDS
 from analysis.words import capital, plural
@@ -30,6 +30,7 @@ _FAULTS = {
     "shifted_evaluation": "their forecasts are compared with the frame and reward of the step before",
 }
 """What each legacy switch means for what a reader sees."""
+_MAY_IGNORE = "a model of its own may ignore it"
 
 
 def sentence(results: Results) -> str:
@@ -66,8 +67,8 @@ def too_small(results: Results) -> str:
     cells = cells[cells["design"] != "random"]
     seeds = min(cells["n"], default=0)
     errors = run_errors(results)
-    measured = errors["image_error"].notna() & errors["score"].notna() & errors["whole_image"]
-    images = int(errors.loc[measured, "design"].nunique())
+    measured = chosen(errors, "image", "image designs").dropna(subset=["image_error", "score"])
+    images = int(measured["design"].nunique())
     why = []
     if seeds < FEW_SEEDS:
         why.append(f"with fewer than {FEW_SEEDS} seeds intervals are wide, and rest on normal scores")
@@ -112,10 +113,16 @@ def _faults(results: Results) -> list[str]:
     for switch, words in _FAULTS.items():
         ids = {run for run, config in results.configs.items() if config and getattr(config.legacy, switch)}
         runs = results.runs[results.runs["run"].isin(ids) & (results.runs["agent"] == "model")]
-        if len(runs):
-            names = ", ".join(dict.fromkeys(runs["design"]))
-            found.append(f"legacy.{switch} is on in {plural(len(runs), 'run')}, so {words}: {names}")
+        of_models = runs["own_model"] & (switch != "shifted_evaluation")
+        for here, meaning in ((runs[~of_models], f", so {words}"), (runs[of_models], f" ({_MAY_IGNORE})")):
+            if len(here):
+                count = plural(len(here), "run")
+                found.append(f"legacy.{switch} is on in {count}{meaning}: {_names(here)}")
     return found
+
+
+def _names(runs: pd.DataFrame) -> str:
+    return ", ".join(dict.fromkeys(runs["design"]))
 
 
 def _missing(results: Results) -> list[str]:
@@ -154,11 +161,28 @@ def _left_out(results: Results, done: pd.DataFrame) -> list[str]:
     """Measured errors that the correlations do not use, and why."""
     found = []
     parts = done[done["image_error"].notna() & ~done["whole_image"]]
-    if len(parts):
-        names = ", ".join(dict.fromkeys(parts["design"]))
+    for here, words in (
+        (parts[~parts["own_model"]], "trained on a part of the image (image_fraction below 1)"),
+        (parts[parts["own_model"]], f"with image_fraction below 1 ({_MAY_IGNORE})"),
+    ):
+        if len(here):
+            found.append(
+                f"{plural(len(here), 'run')} {words} left out of the correlation of image error and score: "
+                f"{_names(here)}"
+            )
+    faulty = done[done["legacy"] != ""]
+    if len(faulty):
+        switches = sorted({name for names in faulty["legacy"] for name in names.split("+")})
         found.append(
-            f"{plural(len(parts), 'run')} trained on a part of the image (image_fraction below 1) left out of the "
-            f"correlation of image error and score: {names}"
+            f"{plural(len(faulty), 'run')} with {', '.join(f'legacy.{name}' for name in switches)} left out of the "
+            f"correlations: {_names(faulty)}"
+        )
+    twins = done[(done["legacy"] == "") & (done["twin"] != "")]
+    if len(twins):
+        pairs = dict.fromkeys(f"{row.design} (as {row.twin})" for row in twins.itertuples())
+        found.append(
+            f"{plural(len(twins), 'run')} of designs with reward_gradient separate that plan with the same model as "
+            f"another, so that their scores are not independent, left out of the correlations: {', '.join(pairs)}"
         )
     flat = set(done.loc[~done["reward_varies"], "task"])
     if flat:

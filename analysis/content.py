@@ -139,7 +139,7 @@ def confound_table(results: Results) -> Table:
             [
                 str(design),
                 *counts,
-                _seen(cell),
+                sees(cell.iloc[0], cell["context"]),
                 *seconds,
                 number(costs["peak_memory_mb"]),
                 str(lines[-1]["runs"]),
@@ -173,22 +173,36 @@ def confound_table(results: Results) -> Table:
     )
 
 
-def _seen(cell: pd.DataFrame) -> str:
-    """What a design knows of an episode when it plans; of the oldest column it sees, the frame alone."""
-    space, variant, predict, source = (
-        cell[name].iloc[0] for name in ("space", "variant", "predict", "reward_from")
-    )
-    if space not in {"latent", "pixel"}:
+def sees(run: pd.Series, contexts: pd.Series) -> str:
+    """What a design knows of an episode when it plans; of the oldest column it sees, the frame alone.
+
+    Args:
+        run: one of its runs: predict, space, variant, reward_from, reward_gradient, own_model, legacy.
+        contexts: `model.context` of all its runs.
+    """
+    if run["own_model"] or run["space"] not in {"latent", "pixel"}:
         return "its own"
-    if variant == "actions":
-        return "nothing"
-    if space == "latent" and variant != "window":
+    if run["variant"] == "actions":
+        return "its actions alone, no past"
+    if run["space"] == "latent" and run["variant"] != "window":
         return "all frames, actions"
-    counts = sorted({int(count) for count in cell["context"].dropna()})
-    if counts == [1]:
+    counts = sorted({int(count) for count in contexts.dropna()})
+    past = counts != [1]
+    if "blind_inputs" in str(run["legacy"]).split("+"):
+        return _blind(run, past=past)
+    if not past:
         return "1 frame"
-    rewards = ", rewards" if space == "pixel" and predict == "images" and source == "image" else ""
+    from_images = run["predict"] == "images" and run["reward_from"] == "image"
+    rewards = ", rewards" if run["space"] == "pixel" and from_images else ""
     return f"{'/'.join(map(str, counts))} frames, actions{rewards}"
+
+
+def _blind(run: pd.Series, *, past: bool) -> str:
+    """With frames of about 1e-7: SV2P's tower still sees them, through its layer norms; nets of the reward do not."""
+    from_tower = run["reward_from"] == "state" and run["reward_gradient"] != "separate"
+    if run["predict"] == "images" and from_tower:
+        return f"frames of about 1e-7{', actions' if past else ''}"
+    return f"{'actions' if past else 'nothing'} (frames of about 1e-7)"
 
 
 def _count(value: float) -> str:

@@ -145,6 +145,9 @@ def _run_row(
     row |= {name: _last(records, "cost", name) for name in COSTS}
     row["probe"] = _last_text(records, "cost", "probe")
     row |= {name: content.get("model", {}).get(name) for name in ("context", "variant")}
+    row["own_model"] = content.get("model", {}).get("name", "auto") != "auto"
+    legacy = content.get("legacy") or {}
+    row["legacy"] = "+".join(name for name in sorted(legacy) if legacy[name])
     row["precision"] = content.get("train", {}).get("precision")
     row |= _attempts(directory)
     phases = records.column("evaluation", "phase")

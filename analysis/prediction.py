@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Literal
 
 import pandas as pd
@@ -9,6 +10,7 @@ import pandas as pd
 from analysis.load import Results
 from analysis.scores import run_scores
 from analysis.statistics import Correlation, correlate
+from harness.config import semantic_fields
 
 PRIMARY = {"image": "image_error_mean", "reward": "reward_error_mean"}
 """The error of the mean forecast: the one that the comparison of designs uses (SCIENCE 13)."""
@@ -49,11 +51,13 @@ def run_errors(results: Results) -> pd.DataFrame:
 
     Errors are means over the horizon on `probe`, of the final phase's frozen weights, as is the score; each with its
     baseline. `whole_image` is false where a part of the image alone was trained (`image_fraction` below 1),
-    `reward_varies` where the reward of the task (nearly) stands still on `probe` (`LEAST_VARIATION`).
+    `reward_varies` where the reward of the task (nearly) stands still on `probe` (`LEAST_VARIATION`). `legacy` names
+    the faults that are restored, `twin` the design that has the same agent and is used in its place (`_twins`);
+    `own_model` is true where the harness cannot know what the model makes of such fields.
     """
     scores = run_scores(results)
     frame = scores[scores["agent"] == "model"].drop(columns=["agent", "final", "episodes", "windowed"])
-    frame = frame.merge(results.runs[["run", "predict"]], on="run")
+    frame = frame.merge(results.runs[["run", "predict", "legacy", "own_model"]], on="run")
     for error in PRIMARY:
         steps = over_horizon(results, error)  # type: ignore[arg-type]  # a key of PRIMARY
         steps = steps[steps["phase"] == "final"]
@@ -63,7 +67,33 @@ def run_errors(results: Results) -> pd.DataFrame:
     fractions = frame["run"].map(results.runs.set_index("run")["image_fraction"]).astype(float)
     frame["whole_image"] = ~(fractions < 1)
     frame["reward_varies"] = ~frame["task"].isin(_flat(results, frame))
+    twins = _twins(results, frame, fractions)
+    frame["twin"] = [twins.get(run, "") for run in frame["run"]]
     return frame.reset_index(drop=True)
+
+
+_OF_THE_IMAGE_HALF = {"image_fraction", "model.image_scale"}
+
+
+def _twins(results: Results, errors: pd.DataFrame, fractions: pd.Series) -> dict[str, str]:
+    """Runs whose agent is that of a run of another design, by run: that design.
+
+    With `reward_gradient: separate` the agent plans with a model of its own: runs that differ in what their other
+    half, the image model, is trained on have the same scores, and are not independent. The one with the fullest image
+    stands for them, the first in the plan where several have it.
+    """
+    found: dict[str, str] = {}
+    first: dict[str, str] = {}
+    order = errors.assign(fraction=fractions)[errors["score"].notna() & errors["reward_error"].notna()]
+    for row in order.sort_values("fraction", ascending=False, kind="stable").itertuples():
+        run, config = str(row.run), results.configs.get(str(row.run))
+        if config is None or config.reward_gradient != "separate" or config.model.name != "auto":
+            continue
+        fields = {k: v for k, v in semantic_fields(config).items() if k not in _OF_THE_IMAGE_HALF}
+        design = first.setdefault(json.dumps(fields, sort_keys=True), str(row.design))
+        if design != row.design:
+            found[run] = design
+    return found
 
 
 def _flat(results: Results, errors: pd.DataFrame) -> set[str]:
@@ -85,8 +115,10 @@ def chosen(data: pd.DataFrame, error: Error, sample: Sample) -> pd.DataFrame:
     """The rows of `run_errors` that the correlation of an error may use.
 
     `image designs` are those that predict whole images: a model of a part of the image has another error
-    (SCIENCE 6). Rewards that do not vary have no error to speak of.
+    (SCIENCE 6). Rewards that do not vary have no error to speak of. Faults that are restored (`legacy`) are no
+    designs to compare, and designs with the same agent are one.
     """
+    data = data[(data["legacy"] == "") & (data["twin"] == "")]
     if error == "image" or sample == "image designs":
         data = data[(data["predict"] == "images") & data["whole_image"]]
     return data if error == "image" else data[data["reward_varies"]]

@@ -201,9 +201,15 @@ def _caption(results: Results, data: pd.DataFrame) -> str:
     rewards = [design for design in results.designs if design not in results.image_designs]
     if rewards:
         words.append(f"Predict no images, so on the right alone: {', '.join(rewards)}.")
-    parts = data.loc[data["image_error"].notna() & ~data["whole_image"], "design"].unique()
+    used_once = (data["legacy"] == "") & (data["twin"] == "")
+    parts = data.loc[used_once & data["image_error"].notna() & ~data["whole_image"], "design"].unique()
     if len(parts):
-        words.append(f"Trained on a part of the image, so not on the left: {', '.join(parts)}.")
+        words.append(f"With image_fraction below 1, so not on the left: {', '.join(parts)}.")
+    unused = data.loc[~used_once, "design"].unique()
+    if len(unused):
+        words.append(
+            f"Restored faults, or the same agent as another design, so left out: {', '.join(unused)}."
+        )
     flat = data.loc[~data["reward_varies"], "task"].unique()
     if len(flat):
         words.append(f"Not on the right, as the {FLAT}: {', '.join(map(short_task, flat))}.")

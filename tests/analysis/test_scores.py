@@ -139,6 +139,74 @@ def test_parts_of_the_image_stay_out_of_the_image_error_s_correlation(tmp_path):
     assert "not on the left: fraction-0, fraction-1" in drawn.caption
 
 
+def study_of(path, *designs):
+    options = Options(designs=designs, episodes=8, forecasts=False)
+    return load([write_study(path, options=options)])
+
+
+def with_fields(design, name, **fields):
+    return replace(design, name=name, axes=design.axes | fields)
+
+
+def counts(results):
+    table = correlations(results)
+    return (
+        table[table["level"] == "designs"]
+        .set_index(["error", "sample"])["n"]
+        .reindex([("image", "image designs"), ("reward", "image designs"), ("reward", "all designs")])
+        .tolist()
+    )
+
+
+def test_restored_faults_stay_out_of_all_correlations(tmp_path):
+    shifted = with_fields(FIVE[0], "shifted", legacy={"shifted_evaluation": True})
+    blind = with_fields(FIVE[4], "blind", legacy={"blind_inputs": True})
+    results = study_of(tmp_path, *FIVE, shifted, blind)
+    assert counts(results) == [2, 2, 5]
+    assert "2 designs that predict images are measured" in too_small(results)
+    (told,) = [note for note in notes(results) if "left out of the correlations" in note]
+    assert told == (
+        "4 runs with legacy.blind_inputs, legacy.shifted_evaluation left out of the correlations: shifted, blind"
+    )
+    with print_style():
+        drawn = correlation.draw(results, looks(results.designs))[0]
+    assert not {"shifted", "blind"} & set(drawn.data["design"])
+    assert "so left out: shifted, blind." in drawn.caption
+
+
+def test_designs_with_the_same_agent_count_once(tmp_path):
+    """Where the reward model is separate, what the image model is trained on does not touch the agent."""
+    part, whole, heavy = (
+        with_fields(FIVE[0], name, reward_gradient="separate", **fields)
+        for name, fields in (
+            ("part", {"image_fraction": 0.5}),
+            ("whole", {}),
+            ("heavy", {"model": {"image_scale": 9.0}}),
+        )
+    )
+    other = with_fields(FIVE[0], "other", reward_gradient="separate", model={"reward_scale": 3.0})
+    results = study_of(tmp_path, FIVE[0], part, whole, heavy, other)
+    assert counts(results) == [3, 3, 3]
+    errors = run_errors(results).groupby("design")["twin"].first()
+    assert errors[errors != ""].to_dict() == {"part": "whole", "heavy": "whole"}
+    (told,) = [note for note in notes(results) if "not independent" in note]
+    assert told.startswith("4 runs of designs with reward_gradient separate")
+    assert told.endswith(": part (as whole), heavy (as whole)")
+
+
+def test_what_a_model_of_its_own_makes_of_a_field_is_not_claimed(tmp_path):
+    own = {"name": "models.rssm:RSSM"}
+    part = with_fields(FIVE[0], "part", model=own, image_fraction=0.5)
+    blind = with_fields(FIVE[0], "blind", model=own, legacy={"blind_inputs": True})
+    told = notes(study_of(tmp_path, FIVE[1], part, blind))
+    assert "legacy.blind_inputs is on in 2 runs (a model of its own may ignore it): blind" in told
+    assert (
+        "2 runs with image_fraction below 1 (a model of its own may ignore it) left out of the correlation of image "
+        "error and score: part"
+    ) in told
+    assert not any("trained on a part" in note or "1e-7" in note for note in told)
+
+
 def test_whole_images_have_no_such_note(results):
     assert not any("image_fraction" in note or "does not vary" in note for note in notes(results))
     assert set(correlations(results)["why"]) == {""}

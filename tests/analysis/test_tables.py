@@ -99,6 +99,10 @@ def test_the_cost_table_says_what_a_design_sees(results):
     assert "never sees rewards" in table.caption
 
 
+BLIND = {"legacy": {"blind_inputs": True}}
+OWN = "models.rssm:RSSM"
+
+
 @pytest.mark.parametrize(
     ("name", "fields", "seen"),
     [
@@ -112,7 +116,18 @@ def test_the_cost_table_says_what_a_design_sees(results):
         ("rewards-pixel-stochastic", {"model": {"context": 3}}, "3 frames, actions"),
         ("rewards-pixel-deterministic", {"model": {"variant": "feedforward"}}, "2 frames, actions"),
         ("rewards-pixel-deterministic", {"model": {"context": 1}}, "1 frame"),
-        ("rewards-pixel-deterministic", {"model": {"variant": "actions"}}, "nothing"),
+        ("rewards-pixel-deterministic", {"model": {"variant": "actions"}}, "its actions alone, no past"),
+        ("rewards-pixel-stochastic", BLIND, "actions (frames of about 1e-7)"),
+        ("rewards-pixel-deterministic", BLIND | {"model": {"context": 1}}, "nothing (frames of about 1e-7)"),
+        ("images-pixel-deterministic", BLIND, "frames of about 1e-7, actions"),
+        ("images-pixel-deterministic", BLIND | {"model": {"context": 1}}, "frames of about 1e-7"),
+        ("images-pixel-stochastic", BLIND | {"reward_from": "image"}, "actions (frames of about 1e-7)"),
+        (
+            "images-pixel-stochastic",
+            BLIND | {"reward_gradient": "separate"},
+            "actions (frames of about 1e-7)",
+        ),
+        ("images-latent-stochastic", {"model": {"name": OWN}}, "its own"),
     ],
 )
 def test_what_every_form_of_a_design_sees(tmp_path, name, fields, seen):
