@@ -175,36 +175,28 @@ def horizon(results: dict[Trial, Arrays]) -> Figure:
 
 
 def fork_frames(results: dict[Trial, Arrays]) -> Figure:
-    """The two futures over time, and the last frame as each design forecasts it, in eight samples."""
-    rows = [trial for trial in results if trial.world == "fork" and "image" in results[trial]]
-    across = 8
-    clips = held_out("fork", 8, COLUMNS["fork"])
-    figure = Figure(figsize=(PAGE, 0.5 * (len(rows) + 2) + 0.45), layout="constrained")
+    """The two futures over time, and the last frame as each design forecasts it, in up to eight samples."""
+    trials = [trial for trial in results if trial.world == "fork" and "image" in results[trial]]
+    columns, across = COLUMNS["fork"], 8
+    clips = held_out("fork", 8, columns)
+    rows: list[tuple[str, np.ndarray]] = [
+        ("it turns left", clips.image[1].numpy()),
+        ("it turns right", clips.image[0].numpy()),
+        *((trial.name, results[trial]["image"][0, :across, -1]) for trial in trials),
+    ]
+    figure = Figure(figsize=(PAGE, 0.58 * len(rows) + 0.35), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.012, h_pad=0.012, wspace=0, hspace=0)  # type: ignore[union-attr]
-    above, below = figure.subfigures(2, 1, height_ratios=[2.6, len(rows) + 0.6])
-    grid = above.subplots(2, across, squeeze=False)
-    for row, (side, clip) in enumerate((("truth: left", 1), ("truth: right", 0))):
-        row_label(grid[row, 0], side)
-        for t in range(across):
-            if t < COLUMNS["fork"]:
-                picture(grid[row, t], clips.image[clip, t].numpy())
-            else:
-                grid[row, t].set_axis_off()
-            if row == 0 and t < COLUMNS["fork"]:
-                title = "seen" if t < CONTEXT else f"+{t - CONTEXT + 1}"
-                grid[row, t].set_title(title, fontsize=7, pad=3)
-    grid = below.subplots(len(rows), across, squeeze=False)
-    last = COLUMNS["fork"] - CONTEXT
-    for row, trial in enumerate(rows):
-        samples = results[trial]["image"][0, :, -1]
-        row_label(grid[row, 0], trial.name)
-        for sample in range(across):
-            if sample < len(samples):
-                picture(grid[row, sample], samples[sample])
-            else:
-                grid[row, sample].set_axis_off()
-            if row == 0:
-                grid[row, sample].set_title(f"+{last}, {sample + 1}", fontsize=7, pad=3)
+    grid = figure.subplots(len(rows), across, squeeze=False)
+    for row, (label, pictures) in enumerate(rows):
+        row_label(grid[row, 0], label)
+        for axes in grid[row, len(pictures) :]:
+            axes.set_axis_off()
+        for axes, image in zip(grid[row], pictures, strict=False):
+            picture(axes, image)
+    for number, axes in enumerate(grid[0, :columns]):
+        axes.set_title("seen" if number < CONTEXT else f"+{number - CONTEXT + 1}", fontsize=7, pad=3)
+    for number, axes in enumerate(grid[2]):
+        axes.set_title(f"sample {number + 1}", fontsize=7, pad=3)
     return figure
 
 

@@ -16,8 +16,9 @@ from tests.models.designs import CONTEXT, Design, draw, make_model, observed
 HORIZON = 4
 """Columns of a clip after the context, in training and in measuring."""
 BATCH = 16
-RATE = 4e-3
-"""Adam's first step size; over the last half of the updates it falls to a tenth. Twice this is too much for some."""
+RATE = 2e-3
+"""Adam's first step size; over the last half of the updates it falls to a tenth. With twice as much,
+rewards-pixel-stochastic ends in three of eight runs as a net that forecasts the mean whatever it sees."""
 HELD_OUT = 1 << 40
 """Added to the seed of clips that no model was trained on."""
 

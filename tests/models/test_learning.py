@@ -12,6 +12,7 @@ from tests.models.designs import CORNERS, DESIGNS, name_of
 from tests.models.learning import build, errors, forecasts, held_out, train
 
 UPDATES = 300
+FORK_UPDATES = 500
 BY_HEART_RATE = 8e-3
 SAMPLES = 32
 pytestmark = pytest.mark.slow
@@ -70,7 +71,7 @@ def at_the_fork(model):
 
 def forked(design, **fields):
     model = build(design, **fields)
-    train(model, UPDATES, world="fork")
+    train(model, FORK_UPDATES, world="fork")
     return at_the_fork(model)
 
 
