@@ -32,6 +32,7 @@ from torch.nn import functional as F
 from models.rssm import RSSM
 from models.types import Draw, LossWeights, ModelDesign, ModelSpec, SequenceBatch
 from planners.cem import CEM
+from planners.types import ActionSpace, Budget
 
 ACTIONS = 6
 Job = Callable[[], object]
@@ -78,7 +79,7 @@ def our_training(size: str, batch: int, columns: int, weights: LossWeights) -> J
 def our_planning(size: str) -> Job:
     """One planning call from a belief of one environment."""
     model = our_model(size, LossWeights())
-    cem = CEM(ACTIONS)
+    cem = CEM(ActionSpace(ACTIONS), Budget())
     state = model.initial(1)
 
     @torch.no_grad()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple, Protocol
 
+import gymnasium
 import torch
 from torch import Tensor
 
@@ -17,6 +18,9 @@ from planners.types import Planner
 
 EpisodeKey = tuple[str, int]
 """What an episode is for (`collect`, `evaluation`, `final`) and its number: it names the episode's streams."""
+
+
+Envs = Sequence["gymnasium.Env[Any, Any]"]
 
 
 class AgentState(NamedTuple):
@@ -31,12 +35,21 @@ class Agent(Protocol):
 
     def initial(self, batch: int) -> Any: ...
 
-    def observe(self, state: Any, column: Observation, rows: Sequence[tuple[str | int, ...]]) -> Any:
-        """Takes in one column; row b draws its noise from the streams of index rows[b] = (purpose, episode, step)."""
+    def observe(
+        self, state: Any, column: Observation, rows: Sequence[tuple[str | int, ...]], envs: Envs = ()
+    ) -> Any:
+        """Takes in one column.
+
+        Args:
+            state: before it.
+            column: what B environments show.
+            rows: row b draws its noise from the streams of index rows[b] = (purpose, episode, step).
+            envs: the environments themselves, which an agent that knows only frames leaves alone.
+        """
         ...
 
     def plan(self, state: Any, rows: Sequence[tuple[str | int, ...]]) -> tuple[Tensor, Any]:
-        """Planned actions [B, A] in [-1, 1] on the CPU, and the new state."""
+        """Planned actions [B, A] in [-1, 1], or one-hot, on the CPU, and the new state."""
         ...
 
 
@@ -49,8 +62,10 @@ class NoModel:
     def initial(self, batch: int) -> int:
         return batch
 
-    def observe(self, state: int, column: Observation, rows: Sequence[tuple[str | int, ...]]) -> int:
-        del column, rows
+    def observe(
+        self, state: int, column: Observation, rows: Sequence[tuple[str | int, ...]], envs: Envs = ()
+    ) -> int:
+        del column, rows, envs
         return state
 
     def plan(self, state: int, rows: Sequence[tuple[str | int, ...]]) -> tuple[Tensor, int]:
@@ -101,9 +116,14 @@ class ModelAgent:
 
     @torch.inference_mode()
     def observe(
-        self, state: AgentState, column: Observation, rows: Sequence[tuple[str | int, ...]]
+        self,
+        state: AgentState,
+        column: Observation,
+        rows: Sequence[tuple[str | int, ...]],
+        envs: Envs = (),
     ) -> AgentState:
         """See `Agent.observe`."""
+        del envs
         noise = self._noise(self.model.draws("observe", (1,)), "observe_noise", rows)
         with self.autocast():
             belief = self.model.observe(state.model, Observation(*(x.to(self.device) for x in column)), noise)

@@ -9,15 +9,17 @@ import torch
 
 from harness.agent import ModelAgent
 from harness.config import RunConfig
+from harness.config.sections import PlannerConfig
 from harness.errors import RunError, UserError
 from harness.places import place_in, where_in
-from harness.registry import load, model_entry, planner_path
+from harness.registry import PLANNERS, load, model_entry, planner_path, suggest
 from harness.streams import Streams
 from harness.tasks.spec import TaskSpec
 from models.types import AnyWorldModel, LossWeights, ModelDesign, ModelSpec
 from planners import objectives
+from planners.exploration import EpsilonGreedy, Exploration, GaussianNoise, Greedy, UniformRandom
 from planners.objectives import Objective
-from planners.types import Planner
+from planners.types import ActionSpace, Budget, Planner
 
 
 def make_streams(config: RunConfig) -> Streams:
@@ -171,26 +173,50 @@ def built_in(spec: ModelSpec, design: ModelDesign, predict: str | None, space: s
     )
 
 
-def build_planner(config: RunConfig, task: TaskSpec) -> Planner[Any]:
-    """The planner of a configuration."""
-    if task.discrete:
-        raise UserError(f"{task.name} has discrete actions, for which there is no planner yet")
-    planner = config.planner
-    budget: dict[str, Any] = {
-        "horizon": planner.horizon,
-        "iterations": planner.iterations,
-        "proposals": planner.proposals,
-        "elite_fraction": planner.elite_fraction,
-        "action": planner.action,
-        "std_floor": planner.std_floor,
-    }
-    built: Planner[Any] = load(planner_path(planner.name))(task.action_dim, **budget, **planner.options)
+def build_planner(planner: PlannerConfig, task: TaskSpec) -> Planner[Any]:
+    """The planner of a section of a configuration.
+
+    Raises:
+        UserError: it cannot be built, or not for the task's actions; says why.
+    """
+    budget = Budget(planner.horizon, planner.iterations, planner.proposals)
+    entry = PLANNERS.get(planner.name)
+    options = {name: getattr(planner, name) for name in entry.uses} if entry else dict(planner.options)
+    path = planner_path(planner.name, discrete=task.discrete)
+    try:
+        built: Planner[Any] = load(path)(action_space(task), budget, **options)
+    except UserError:
+        raise
+    except ValueError as error:
+        raise UserError(f"planner {planner.name} for {task.name}: {error}") from error
+    except Exception as error:
+        if entry:
+            raise
+        raise UserError(f"{planner.name} cannot be built: {where_in(error, [planner.name])}") from error
     return built
+
+
+def action_space(task: TaskSpec) -> ActionSpace:
+    """What a planner chooses from."""
+    return ActionSpace(task.action_dim, task.discrete)
+
+
+def exploration_of(config: RunConfig, task: TaskSpec, episode: int) -> Exploration:
+    """What is done to the planned actions of a collected episode, numbered from 0."""
+    settings = config.exploration
+    if episode < settings.cold_start:
+        return UniformRandom()
+    epsilon = settings.epsilon if settings.epsilon is not None else 0.2 * task.discrete
+    noise = Greedy() if task.discrete else GaussianNoise(settings.noise, settings.noise_exponent)
+    return EpsilonGreedy(epsilon, noise) if epsilon else noise
 
 
 def build_objective(name: str) -> Objective:
     """The objective that `planner.objective` names."""
-    objective: Objective = objectives.reward if name == "reward" else load(name)
+    if ":" not in name and name not in objectives.OBJECTIVES:
+        known = ", ".join(objectives.OBJECTIVES)
+        raise UserError(f"unknown objective {name}{suggest(name, objectives.OBJECTIVES)}; there are {known}")
+    objective: Objective = load(name) if ":" in name else objectives.OBJECTIVES[name]
     return objective
 
 
@@ -200,7 +226,7 @@ def build_agent(
     """The agent of a configuration with a model."""
     return ModelAgent(
         model,
-        build_planner(config, task),
+        build_planner(config.planner, task),
         build_objective(config.planner.objective),
         discount=config.planner.discount,
         particles=config.planner.particles,

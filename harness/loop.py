@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import torch
 
-from harness.build import build_agent, build_model, make_streams
+from harness.build import build_agent, build_model, exploration_of, make_streams
 from harness.checkpoint import CheckpointStore
 from harness.environments import Environments
 from harness.measure import Measurement, Measurer
@@ -31,7 +31,6 @@ from harness.rollout import play
 from harness.session import Session
 from harness.tensorboard import open_board
 from harness.trainer import Sums, Trainer
-from planners.exploration import Exploration, GaussianNoise, UniformRandom
 
 log = logging.getLogger("wm")
 Stage = Literal["collect", "train", "evaluate", "final"]
@@ -162,7 +161,7 @@ class Loop:
         number = self.position.iteration
         self._tick("collecting")
         random = number < self.config.exploration.cold_start
-        exploration: Exploration = UniformRandom() if random else GaussianNoise(self.config.exploration.noise)
+        exploration = exploration_of(self.config, self.task.spec, number)
         begun = time.monotonic()
         (episode,) = play(
             self.agent,

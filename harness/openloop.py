@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -104,6 +104,7 @@ def evaluate_open_loop(
         shifted: compare with the columns before (`legacy.shifted_evaluation`); the record then has `shifted`.
     """
     count = samples if model.spec.stochastic else 1
+    episodes = [_as_models_see(episode, model.spec.action_dim) for episode in episodes]
     with autocast():
         beliefs = _beliefs(model, episodes, starts, streams, dataset, device, tick)
     tally = _Tally()
@@ -125,6 +126,13 @@ def evaluate_open_loop(
     record |= tally.means()
     pictures = {name: np.concatenate([part[name] for part in shown]) for name in shown[0]}
     return OpenLoop(record, pictures | {"start": starts})
+
+
+def _as_models_see(episode: Episode, action_dim: int) -> Episode:
+    """The episode with one-hot actions where they are discrete."""
+    if episode.action.ndim > 1:
+        return episode
+    return replace(episode, action=episode.action_vectors(action_dim))
 
 
 @dataclass

@@ -27,6 +27,21 @@ class Entry:
     summary: str
 
 
+@dataclass(frozen=True)
+class PlannerEntry(Entry):
+    """A built-in planner.
+
+    Attributes:
+        discrete: where the class for discrete actions is; None if it has none.
+        uses: the fields of `PlannerConfig` that its class takes as keywords, beyond its space and its budget.
+        budget: the fields of the budget that it uses beyond `horizon`.
+    """
+
+    discrete: str | None = None
+    uses: tuple[str, ...] = ()
+    budget: tuple[str, ...] = ("iterations", "proposals")
+
+
 MODELS: dict[tuple[str, str, str], Entry] = {
     ("images", "latent", "standard"): Entry("models.rssm:RSSM", 1, "RSSM with image decoder and reward head"),
     ("rewards", "latent", "standard"): Entry("models.rssm:RSSM", 1, "RSSM with reward head only"),
@@ -49,11 +64,41 @@ MODELS: dict[tuple[str, str, str], Entry] = {
 }
 """Built-in models by (predict, space, variant)."""
 
-PLANNERS: dict[str, Entry] = {
-    "cem": Entry("planners.cem:CEM", 1, "cross-entropy method, diagonal Gaussian proposals"),
-}
+PLANNERS: dict[str, PlannerEntry] = {
+    "cem": PlannerEntry(
+        "planners.cem:CEM",
+        1,
+        "cross-entropy method: Gaussian proposals, or one categorical per step",
+        discrete="planners.discrete:DiscreteCEM",
+        uses=(
+            "elite_fraction", "elites", "covariance", "refit", "action", "warm_start", "initial_std", "std_floor",
+        ),
+    ),
+    "icem": PlannerEntry(
+        "planners.icem:ICEM",
+        1,
+        "improved CEM: coloured noise, shrinking population, kept elites",
+        uses=(
+            "elite_fraction", "elites", "action", "initial_std", "std_floor", "noise_exponent", "shrink", "kept_elites",
+        ),
+    ),
+    "mppi": PlannerEntry(
+        "planners.mppi:MPPI",
+        1,
+        "path integral control after PDDM: correlated noise, plans weighted by exp(return)",
+        uses=("warm_start", "initial_std", "reward_weight", "smoothing"),
+    ),
+    "shooting": PlannerEntry(
+        "planners.shooting:RandomShooting",
+        1,
+        "random shooting: the best of uniformly random plans",
+        discrete="planners.shooting:RandomShooting",
+        budget=("proposals",),
+    ),
+}  # fmt: skip
+"""Built-in planners by name."""
 
-TASK_VERSIONS = {"dmc": 1, "toy": 1}
+TASK_VERSIONS = {"dmc": 1, "toy": 1, "gym": 1, "atari": 1}
 
 
 def suggest(wrong: str, known: Iterable[str]) -> str:
@@ -110,13 +155,23 @@ def model_entry(predict: str | None, space: str | None, variant: str) -> Entry:
     return entry
 
 
-def planner_path(name: str) -> str:
-    """The import path of a planner class."""
+def planner_path(name: str, *, discrete: bool = False) -> str:
+    """The import path of a planner class.
+
+    Raises:
+        UserError: there is none of that name, or it has no form for discrete actions.
+    """
     if ":" in name:
         return name
     if name not in PLANNERS:
         raise UserError(f"unknown planner {name}{suggest(name, PLANNERS)}; there are {', '.join(PLANNERS)}")
-    return PLANNERS[name].path
+    entry = PLANNERS[name]
+    if not discrete:
+        return entry.path
+    if entry.discrete is None:
+        have = ", ".join(one for one, row in PLANNERS.items() if row.discrete)
+        raise UserError(f"planner {name} has no form for discrete actions; {have} have")
+    return entry.discrete
 
 
 def planner_version(name: str) -> int:

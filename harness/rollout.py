@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from harness.agent import Agent, EpisodeKey
+from harness.build import action_space
 from harness.episodes import Episode, Recorder
 from harness.streams import Streams
 from harness.tasks.spec import TaskSpec
@@ -22,23 +23,33 @@ Tick = Callable[[], None]
 
 
 class _Row:
-    """One environment, its episode so far, and its exploration's stream."""
+    """One environment, its episode so far, and its explorer. Actions are vectors, one-hot where discrete."""
 
     def __init__(
-        self, env: gymnasium.Env[Any, Any], spec: TaskSpec, key: EpisodeKey, streams: Streams
+        self,
+        env: gymnasium.Env[Any, Any],
+        spec: TaskSpec,
+        key: EpisodeKey,
+        exploration: Exploration,
+        streams: Streams,
     ) -> None:
         self.env = env
-        self.rng = streams.numpy("exploration", *key)
+        self.discrete = spec.discrete
+        self.explore = exploration.begin(
+            action_space(spec), spec.max_steps, streams.numpy("exploration", *key)
+        )
         self.image, info = env.reset(seed=streams.env_seed("episode", *key))
         self.action = np.zeros(spec.action_dim, np.float32)
         self.reward = 0.0
         self.done = False
         self.recorder = Recorder(spec, self.image, info)
 
-    def step(self, action: NDArray[np.float32]) -> None:
-        self.image, reward, terminated, truncated, info = self.env.step(action)
-        self.action, self.reward = action, float(reward)
-        self.recorder.add(action, self.image, self.reward, terminated, info)
+    def step(self, planned: NDArray[np.float32]) -> None:
+        self.action = self.explore(planned)
+        played = int(self.action.argmax()) if self.discrete else self.action
+        self.image, reward, terminated, truncated, info = self.env.step(played)
+        self.reward = float(reward)
+        self.recorder.add(played, self.image, self.reward, terminated, info)
         self.done = terminated or truncated
 
 
@@ -57,13 +68,13 @@ def play(
     environment seed and exploration depend on the task, the seed and its key, not on the design or its neighbours.
     An environment that ends early is stepped no further; its row is ignored.
     """
-    rows = [_Row(env, spec, key, streams) for env, key in zip(envs, keys, strict=False)]
+    rows = [_Row(env, spec, key, exploration, streams) for env, key in zip(envs, keys, strict=False)]
     assert len(rows) == len(keys), "an environment for every episode"
     state = agent.initial(len(rows))
     step = 0
     while not all(row.done for row in rows):
         index = [(*key, step) for key in keys]
-        state = agent.observe(state, _column(rows, first=step == 0), index)
+        state = agent.observe(state, _column(rows, first=step == 0), index, envs)
         if exploration.needs_plan:
             planned, state = agent.plan(state, index)
             actions = planned.numpy()
@@ -71,7 +82,7 @@ def play(
             actions = np.zeros((len(rows), spec.action_dim), np.float32)
         for row, action in zip(rows, actions, strict=True):
             if not row.done:
-                row.step(exploration(action, row.rng))
+                row.step(action)
         step += 1
         tick()
     return [row.recorder.episode() for row in rows]

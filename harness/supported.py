@@ -9,8 +9,8 @@ from functools import cache
 from harness.config import RunConfig
 from harness.config.sections import EnvConfig
 from harness.errors import UserError
-from harness.registry import MODELS, model_entry
-from harness.tasks import find_task
+from harness.registry import MODELS, model_entry, planner_path
+from harness.tasks import TaskSpec, find_task
 from models.sizes import sizes_for
 
 FAMILIES = {
@@ -26,8 +26,6 @@ FAMILIES = {
 
 def not_built(config: RunConfig) -> str:
     """What the configuration asks for that does not exist yet, or the empty string."""
-    if config.agent == "oracle":
-        return "agent oracle does not exist yet; there are model and random"
     if config.agent != "model" or config.model.name != "auto":
         return ""
     try:
@@ -38,24 +36,38 @@ def not_built(config: RunConfig) -> str:
 
 
 @cache
-def _episode_steps(task: str, env: EnvConfig) -> int:
-    """Agent steps of an episode of a built-in task."""
-    return find_task(task, env).spec.max_steps
+def _spec(task: str, env: EnvConfig) -> TaskSpec:
+    """The spec of a built-in task."""
+    return find_task(task, env).spec
 
 
 def contradiction(config: RunConfig) -> str:
     """What makes no sense in a configuration whose fields are right one by one, or the empty string."""
-    if config.agent != "model":
+    if config.agent == "random":
         return ""
-    checks = [_too_long]
+    if config.agent == "oracle":
+        return _planner_clash(config)
+    checks = [_planner_clash, _too_long]
     if config.model.name == "auto":
         checks += [_variant_clash, _axes_clash, _feedforward_clash, _legacy_clash, _side_clash, _widths_clash]
     return next((words for check in checks if (words := check(config))), "")
 
 
+def _planner_clash(config: RunConfig) -> str:
+    """A planner that has no form for the task's actions."""
+    name = (config.oracle if config.agent == "oracle" else config.planner).name
+    if ":" in name or ":" in config.task:
+        return ""
+    try:
+        planner_path(name, discrete=_spec(config.task, config.env).discrete)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
 def _too_long(config: RunConfig) -> str:
     needed = config.evaluation.context + config.evaluation.horizon - 1
-    if ":" in config.task or needed <= (steps := _episode_steps(config.task, config.env)):
+    if ":" in config.task or needed <= (steps := _spec(config.task, config.env).max_steps):
         return ""
     return (
         f"evaluation.context ({config.evaluation.context}) and evaluation.horizon ({config.evaluation.horizon}) "

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from planners.types import Context, Noise, Plan, Score
+from planners.types import ActionSpace, Budget, Context, Noise, Plan, Score
 
 
 class CEM:
@@ -17,10 +17,8 @@ class CEM:
     A candidate whose return is NaN or infinite never wins and is counted.
 
     Args:
-        action_dim: A, any number from 1.
-        horizon: H, steps planned ahead.
-        iterations: number of refits; the last one decides a `mean` action.
-        proposals: C, candidates per iteration.
+        space: A continuous dimensions, any number from 1.
+        budget: H steps, refits (the last one decides a `mean` action), C candidates per iteration.
         elite_fraction: part of the proposals that is refitted to, at least one candidate.
         action: act by the `mean` of the last refit, or by the `best` candidate of all iterations.
         std_floor: lower bound of the refitted standard deviation.
@@ -30,20 +28,23 @@ class CEM:
 
     def __init__(
         self,
-        action_dim: int,
+        space: ActionSpace,
+        budget: Budget,
         *,
-        horizon: int = 12,
-        iterations: int = 10,
-        proposals: int = 1000,
         elite_fraction: float = 0.1,
+        elites: int | None = None,
+        covariance: Literal["diagonal", "full"] = "diagonal",
+        refit: Literal["equal", "weighted"] = "equal",
         action: Literal["mean", "best"] = "mean",
+        warm_start: bool = False,
+        initial_std: float = 1.0,
         std_floor: float = 0.0,
     ) -> None:
-        self.action_dim = action_dim
-        self.horizon = horizon
-        self.iterations = iterations
-        self.proposals = proposals
-        self.elites = max(1, round(elite_fraction * proposals))
+        if covariance != "diagonal" or refit != "equal" or warm_start or initial_std != 1.0:
+            raise ValueError("only a diagonal covariance, equal weights and a cold start")
+        self.action_dim = space.dim
+        self.horizon, self.iterations, self.proposals = budget
+        self.elites = elites or max(1, round(elite_fraction * budget.proposals))
         self.action = action
         self.std_floor = std_floor
 

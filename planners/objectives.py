@@ -22,3 +22,19 @@ def reward(rewards: Tensor, continues: Tensor | None, discount: float) -> Tensor
         alive = continues.cumprod(-1)
         weights = weights * torch.cat([torch.ones_like(alive[..., :1]), alive[..., :-1]], -1)
     return (rewards * weights).sum(-1)
+
+
+def undiscounted(rewards: Tensor, continues: Tensor | None, discount: float) -> Tensor:
+    """The plain sum of rewards, which google-research/world_models calls "DiscountedReward"."""
+    del continues, discount
+    return rewards.sum(-1)
+
+
+def indifferent(rewards: Tensor, continues: Tensor | None, discount: float) -> Tensor:
+    """Every plan is worth the same: the proposals alone decide. Called `random`; a lower bound for any planner."""
+    del continues, discount
+    return torch.zeros_like(rewards[..., 0])
+
+
+OBJECTIVES: dict[str, Objective] = {"reward": reward, "undiscounted": undiscounted, "random": indifferent}
+"""By the names that a configuration uses."""

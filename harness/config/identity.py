@@ -10,8 +10,9 @@ import re
 from typing import Any
 
 from harness.config.fields import Category, category_of, walk
-from harness.config.run import AXES, RunConfig
-from harness.registry import model_entry, own_version, planner_version, task_version
+from harness.config.run import RunConfig
+from harness.config.sections import PlannerConfig
+from harness.registry import PLANNERS, model_entry, own_version, planner_version, task_version
 
 _UNUSED = object()
 
@@ -44,7 +45,10 @@ def component_versions(config: RunConfig) -> dict[str, int]:
     if config.agent == "model":
         versions |= _model_versions(config)
     if config.agent != "random":
-        versions["planner"] = planner_version(config.planner.name)
+        planner = config.oracle if config.agent == "oracle" else config.planner
+        versions["planner"] = planner_version(planner.name)
+        if ":" in planner.objective:
+            versions["objective"] = own_version(planner.objective)
     return versions
 
 
@@ -73,11 +77,20 @@ def run_id(config: RunConfig) -> str:
 
 def _is_unused(config: RunConfig, name: str) -> bool:
     """Whether a field cannot change what this configuration computes."""
-    if config.agent == "random":
-        used = name in {"agent", "task", "seed", "evaluation.final_episodes"} or name.startswith("env.")
-        return not used
-    if config.agent == "oracle":
-        return name.startswith(("model.", "train.", "exploration.")) or name in AXES
+    section, _, field = name.rpartition(".")
+    if config.agent != "model":
+        always = name in {"agent", "task", "seed", "evaluation.final_episodes"} or section == "env"
+        oracle = config.agent == "oracle" and section == "oracle" and _planner_uses(config.oracle, field)
+        return not (always or oracle)
+    if section == "oracle" or (section == "planner" and not _planner_uses(config.planner, field)):
+        return True
+    if config.offline and (section == "exploration" or (name == "data.dataset" and config.data.digest)):
+        return True
+    return _model_ignores(config, name)
+
+
+def _model_ignores(config: RunConfig, name: str) -> bool:
+    """Whether a field means nothing to the model."""
     if name == "model.scheduled_sampling" and config.model.name == "auto":
         return (config.predict, config.space) != ("images", "pixel")
     if name == "model.open_loop_futures" and config.model.name == "auto":
@@ -85,6 +98,19 @@ def _is_unused(config: RunConfig, name: str) -> bool:
     if name == "model.dropout":
         return not _has_dropout(config)
     return config.predict == "rewards" and name in {"image_fraction", "model.image_scale"}
+
+
+def _planner_uses(planner: PlannerConfig, name: str) -> bool:
+    """Whether a field of a planner's section means something to it."""
+    if planner.name not in PLANNERS:
+        return name not in _BUILT_IN_OPTIONS
+    entry = PLANNERS[planner.name]
+    common = {"name", "horizon", "particles", "objective", "discount"}
+    return name in common or name in entry.budget or name in entry.uses
+
+
+_BUILT_IN_OPTIONS = frozenset(option for entry in PLANNERS.values() for option in entry.uses)
+"""Fields that a planner of the user's own never sees: it has `options`."""
 
 
 def _has_dropout(config: RunConfig) -> bool:

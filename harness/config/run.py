@@ -9,11 +9,13 @@ from pydantic import Field, model_validator
 
 from harness.config.fields import NO_NEUTRAL, Category, Section, other, semantic
 from harness.config.sections import (
+    DataConfig,
     EnvConfig,
     EvaluationConfig,
     ExplorationConfig,
     LegacyConfig,
     ModelConfig,
+    OracleConfig,
     PlannerConfig,
     ResourcesConfig,
     RuntimeConfig,
@@ -45,7 +47,9 @@ class RunConfig(Section):
         doc="a model with a planner, uniformly random actions, or the true simulator",
     )
     task: str = semantic(
-        ..., neutral=NO_NEUTRAL, doc="dmc/<domain>-<task>, toy/point-mass, or package.module:Name"
+        ...,
+        neutral=NO_NEUTRAL,
+        doc="dmc/<domain>-<task>, atari/<Game>, gym/<id>, toy/<name>, or package.module:Name",
     )
     seed: int = semantic(0, neutral=NO_NEUTRAL, doc="seed of every random stream of the run", ge=0, lt=2**31)
     design: str | None = other(Category.COSMETIC, None, "name of the design, as the study gave it")
@@ -75,7 +79,9 @@ class RunConfig(Section):
     env: EnvConfig = Field(default_factory=EnvConfig)
     model: ModelConfig = Field(default_factory=ModelConfig)
     planner: PlannerConfig = Field(default_factory=PlannerConfig)
+    oracle: OracleConfig = Field(default_factory=OracleConfig)
     exploration: ExplorationConfig = Field(default_factory=ExplorationConfig)
+    data: DataConfig = Field(default_factory=DataConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     legacy: LegacyConfig = Field(default_factory=LegacyConfig)
@@ -106,7 +112,7 @@ class RunConfig(Section):
             missing = [axis for axis in AXES[:3] if getattr(self, axis) is None]
             if missing and self.model.name == "auto":
                 raise ValueError(f"a model needs {', '.join(missing)} (or a design that sets it)")
-            if self.exploration.cold_start > self.train.episodes:
+            if not self.offline and self.exploration.cold_start > self.train.episodes:
                 raise ValueError(
                     f"exploration.cold_start ({self.exploration.cold_start}) exceeds train.episodes "
                     f"({self.train.episodes})"
@@ -116,7 +122,23 @@ class RunConfig(Section):
                     f"model.context ({self.model.context}) exceeds evaluation.context "
                     f"({self.evaluation.context}): all designs are scored from the same starts"
                 )
+        self._check_data()
         return self
+
+    def _check_data(self) -> None:
+        if not self.offline:
+            if self.data.dataset is not None:
+                raise ValueError("data.dataset needs data.mode: offline")
+            return
+        if self.agent != "model":
+            raise ValueError(f"agent {self.agent} trains nothing: data.mode offline is for models")
+        if self.data.dataset is None:
+            raise ValueError("data.mode offline needs data.dataset; `wm dataset build` makes one")
+
+    @property
+    def offline(self) -> bool:
+        """Whether the run trains on a fixed dataset."""
+        return self.data.mode == "offline"
 
     @property
     def label(self) -> str:
@@ -134,7 +156,9 @@ class RunConfig(Section):
 
     @property
     def total_updates(self) -> int:
-        """Gradient steps planned for the whole run; training starts once the cold start is collected."""
+        """Gradient steps planned for the whole run; online, training starts once the cold start is collected."""
         if self.agent != "model":
             return 0
+        if self.offline:
+            return self.train.episodes * self.train.updates_per_episode
         return (self.train.episodes - self.exploration.cold_start + 1) * self.train.updates_per_episode

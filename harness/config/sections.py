@@ -22,6 +22,13 @@ class EnvConfig(Section):
         256, neutral=256, doc="side of MuJoCo's shadow map; the models ship 2048, which looks the same", ge=0
     )
     antialiasing: int = semantic(4, neutral=4, doc="samples per pixel of MuJoCo's renderer", ge=0, le=16)
+    sticky: float | None = semantic(
+        None,
+        neutral=None,
+        doc="Atari: probability that the console repeats the action before; null: the task's own (0.25)",
+        ge=0,
+        lt=1,
+    )
 
 
 class ModelConfig(Section):
@@ -89,9 +96,11 @@ class ModelConfig(Section):
 
 
 class PlannerConfig(Section):
-    """The planner and its budget; one budget for all designs of a comparison."""
+    """The planner and its budget; one budget for all designs of a comparison. `wm list planners` says which planner
+    uses which of the fields below `proposals`; the others mean nothing to it and are left out of the id.
+    """
 
-    name: str = semantic("cem", neutral="cem", doc="cem, or package.module:Name")
+    name: str = semantic("cem", neutral="cem", doc="cem, icem, mppi, shooting, or package.module:Name")
     options: dict[str, Any] = semantic({}, neutral={}, doc="configuration of a planner of your own")
     horizon: int = semantic(12, neutral=12, doc="steps planned ahead", ge=1, le=1000)
     iterations: int = semantic(10, neutral=10, doc="refits of the proposal distribution", ge=1)
@@ -99,18 +108,76 @@ class PlannerConfig(Section):
     elite_fraction: float = semantic(
         0.1, neutral=0.1, doc="part of the proposals that is refitted to", gt=0, le=1
     )
+    elites: int | None = semantic(
+        None, neutral=None, doc="number of elites; null: elite_fraction of the proposals", ge=1
+    )
+    covariance: Literal["diagonal", "full"] = semantic(
+        "diagonal",
+        neutral="diagonal",
+        doc="of the proposals of a step: independent action dimensions, or correlated ones",
+    )
+    refit: Literal["equal", "weighted"] = semantic(
+        "equal", neutral="equal", doc="elites count equally, or by a softmax of their standardised returns"
+    )
     action: Literal["mean", "best"] = semantic(
         "mean", neutral="mean", doc="act by the mean of the last elites, or by the best sampled plan"
+    )
+    warm_start: bool = semantic(
+        False, neutral=False, doc="start from the plan of the step before, shifted by one step"
+    )
+    initial_std: float = semantic(
+        1.0, neutral=1.0, doc="standard deviation of the first proposals, in half action ranges", gt=0
     )
     std_floor: float = semantic(
         0.0, neutral=0.0, doc="lower bound of the proposals' standard deviation", ge=0
     )
+    noise_exponent: float = semantic(
+        2.0, neutral=2.0, doc="icem: beta of the proposals' power spectrum 1 / f^beta over the horizon", ge=0
+    )
+    shrink: float = semantic(
+        1.25,
+        neutral=1.25,
+        doc="icem: each iteration has so many times fewer proposals than the one before",
+        ge=1,
+    )
+    kept_elites: float = semantic(
+        0.3,
+        neutral=0.3,
+        doc="icem: part of the elites that is kept for the next iteration and step",
+        ge=0,
+        le=1,
+    )
+    reward_weight: float = semantic(
+        0.1, neutral=0.1, doc="mppi: gamma; a plan counts with exp(gamma x return)", ge=0
+    )
+    smoothing: float = semantic(
+        0.6,
+        neutral=0.6,
+        doc="mppi: beta; noise is beta x fresh noise + (1 - beta) x that of the step before",
+        gt=0,
+        le=1,
+    )
     particles: int = semantic(1, neutral=1, doc="futures averaged per candidate of a stochastic model", ge=1)
     objective: str = semantic(
-        "reward", neutral="reward", doc="reward (the sum, discounted), or package.module:Name"
+        "reward",
+        neutral="reward",
+        doc="reward (discounted sum), undiscounted, random (all plans are worth the same), or package.module:Name",
     )
     discount: float = semantic(
         1.0, neutral=1.0, doc="discount of the planning objective per step", gt=0, le=1
+    )
+
+
+class OracleConfig(PlannerConfig):
+    """The planner of `agent: oracle` on the true simulator; its own budget, since a simulator is slow."""
+
+    iterations: int = semantic(3, neutral=3, doc="refits of the proposal distribution", ge=1)
+    proposals: int = semantic(64, neutral=64, doc="candidate action sequences per iteration", ge=1)
+    warm_start: bool = semantic(
+        True, neutral=True, doc="start from the plan of the step before, shifted by one step"
+    )
+    std_floor: float = semantic(
+        0.1, neutral=0.1, doc="lower bound of the proposals' standard deviation", ge=0
     )
 
 
@@ -119,7 +186,39 @@ class ExplorationConfig(Section):
 
     cold_start: int = semantic(5, neutral=5, doc="episodes of uniformly random actions at the start", ge=1)
     noise: float = semantic(
-        0.3, neutral=0.3, doc="standard deviation of Gaussian action noise, in half action ranges", ge=0
+        0.3,
+        neutral=0.3,
+        doc="standard deviation of Gaussian action noise, in half action ranges; of continuous actions",
+        ge=0,
+    )
+    noise_exponent: float = semantic(
+        0.0, neutral=0.0, doc="colour of that noise: 0 is white, 1 pink, 2 red", ge=0
+    )
+    epsilon: float | None = semantic(
+        None,
+        neutral=None,
+        doc="probability of a uniformly random action at each step; null: 0.2 where actions are discrete, else 0",
+        ge=0,
+        le=1,
+    )
+
+
+class DataConfig(Section):
+    """What a run trains on: what it collects itself, or a fixed dataset."""
+
+    mode: Literal["online", "offline"] = semantic(
+        "online",
+        neutral="online",
+        doc="online: collect and train in turn; offline: train on data.dataset alone, train.episodes x "
+        "train.updates_per_episode gradient steps",
+    )
+    dataset: str | None = semantic(
+        None, neutral=None, doc="name under RUNS/datasets, or a path; `wm dataset build` makes one"
+    )
+    digest: str | None = semantic(
+        None,
+        neutral=None,
+        doc="digest of the dataset; written by wm when the run is planned, so that other data is another run",
     )
 
 
@@ -160,7 +259,16 @@ class EvaluationConfig(Section):
     starts: int = semantic(64, neutral=64, doc="open-loop starts that are scored per dataset", ge=1)
     samples: int = semantic(16, neutral=16, doc="futures per start of a stochastic model", ge=1)
     probe_episodes: int = semantic(
-        8, neutral=8, doc="episodes of the task's probe dataset: half random, half smooth noise", ge=1
+        8,
+        neutral=8,
+        doc="episodes of the task's probe dataset: random, smooth noise, and the noisy oracle",
+        ge=1,
+    )
+    probe_oracle: bool = semantic(
+        True,
+        neutral=False,
+        doc="whether a third of the probe's episodes is played by the noisy oracle, where the task has a simulator "
+        "to plan on",
     )
 
 
@@ -192,6 +300,9 @@ class RuntimeConfig(Section):
         Category.NUMERIC, None, "CPU threads of torch; null: set by the dispatcher", ge=1
     )
     parallel_envs: int = other(Category.NUMERIC, 4, "evaluation episodes played side by side", ge=1)
+    oracle_processes: int | None = other(
+        Category.NUMERIC, None, "processes that simulate for the oracle; null: one per CPU thread", ge=1
+    )
 
 
 class ResourcesConfig(Section):

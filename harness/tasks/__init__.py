@@ -2,10 +2,11 @@
 
 from harness.tasks.catalogue import check_task, find_task, task_exists, task_names
 from harness.tasks.rendering import check_rendering, describe_backend, select_backend
-from harness.tasks.spec import Restorable, Task, TaskSpec
+from harness.tasks.spec import Restorable, Simulator, Task, TaskSpec
 
 __all__ = [
     "Restorable",
+    "Simulator",
     "Task",
     "TaskSpec",
     "check_rendering",

@@ -59,6 +59,26 @@ class Task(Protocol):
     def make(self) -> gymnasium.Env[Any, Any]: ...
 
 
+class Simulator(Protocol):
+    """What an environment offers, through ``env.unwrapped``, that the oracle can plan on: it can be left and entered
+    anywhere in an episode, and stepped without drawing a frame.
+
+    Any two environments that one task makes understand each other's snapshots, also in another process.
+    """
+
+    def snapshot(self) -> Any:
+        """All that decides what follows, as something that can be pickled; never changes afterwards."""
+        ...
+
+    def restore(self, snapshot: Any) -> None:
+        """Puts the environment where a snapshot was taken: the same actions then give the same rewards, bit for bit."""
+        ...
+
+    def advance(self, action: Any) -> tuple[float, bool]:
+        """As `step`, without a frame: the reward, and whether the episode is over."""
+        ...
+
+
 class Restorable(Protocol):
     """What an environment offers, beyond Gymnasium's interface, where its spec says `restores_state`.
 

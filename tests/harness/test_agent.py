@@ -65,7 +65,7 @@ def test_the_belief_sees_the_frames_of_random_actions():
     agent, task, streams = _agent()
     seen = []
     observe = agent.observe
-    agent.observe = lambda state, column, rows: (seen.append(column), observe(state, column, rows))[1]
+    agent.observe = lambda state, column, rows, envs: (seen.append(column), observe(state, column, rows))[1]
     agent.plan = lambda *_: pytest.fail("a random agent does not plan")
     (episode,) = play(
         agent, [task.make()], task.spec, [("collect", 0)], UniformRandom(), streams, lambda: None

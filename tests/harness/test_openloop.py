@@ -38,7 +38,7 @@ class Oracle:
     """Adds up the actions, as the world does; with noise of scale `noise` if it is stochastic."""
 
     def __init__(self, noise: float = 0.0) -> None:
-        self.spec = SimpleNamespace(stochastic=noise > 0, predict_images=True)
+        self.spec = SimpleNamespace(stochastic=noise > 0, predict_images=True, action_dim=1)
         self.noise = noise
 
     def draws(self, call, lead, steps=1):

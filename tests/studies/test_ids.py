@@ -17,7 +17,7 @@ BASE = {"task": "dmc/cartpole-balance", "predict": "images", "space": "latent", 
 
 def configured(**fields):
     """The base configuration with fields by dotted name."""
-    tree = dict(BASE)
+    tree = dict(BASE) if "agent" not in fields else {"task": BASE["task"]}
     for name, value in fields.items():
         section, dot, field = name.partition(".")
         tree |= {section: tree.get(section, {}) | {field: value}} if dot else {section: value}
@@ -41,12 +41,16 @@ OWN = "harness.tasks.toy:PointMass"  # any class with an integer version
 OTHER = {
     "env.image_size": 32, "env.action_repeat": 3, "env.time_limit": 99, "env.camera": 1, "env.shadow_size": 512,
     "env.antialiasing": 0, "planner.name": OWN, "planner.options": {"a": 1}, "planner.horizon": 3,
-    "planner.iterations": 3, "planner.proposals": 7, "planner.elite_fraction": 0.5, "planner.action": "best",
-    "planner.std_floor": 0.1, "planner.particles": 2, "planner.objective": "a.b:C", "planner.discount": 0.9,
+    "planner.iterations": 5, "planner.proposals": 7, "planner.elite_fraction": 0.5, "planner.action": "best",
+    "planner.std_floor": 0.2, "planner.particles": 2, "planner.discount": 0.9,
     "agent": "random", "task": "dmc/walker-walk", "seed": 5, "predict": "rewards", "space": "pixel",
     "dynamics": "deterministic", "reward_from": "image", "reward_gradient": "stopped", "image_fraction": 0.5,
     "size": "tiny", "train.precision": "bfloat16", "model.name": OWN, "model.options": {"a": 1},
-    "model.widths": {"units": 3}, "model.variant": "window",
+    "model.widths": {"units": 3}, "model.variant": "window", "env.sticky": 0.5, "evaluation.probe_oracle": False,
+    "planner.elites": 7, "planner.shrink": 1.5,
+    "planner.covariance": "full", "planner.refit": "weighted", "planner.warm_start": True,
+    "planner.objective": "random", "exploration.epsilon": 0.5, "exploration.noise_exponent": 1.0,
+    "data.mode": "offline", "data.dataset": "another", "data.digest": "0123",
 }  # fmt: skip
 """Another value of semantic fields; of those not named here, a number that differs from the neutral one."""
 
@@ -54,6 +58,10 @@ OTHER = {
 def other_value(name, field):
     if name in OTHER:
         return OTHER[name]
+    if name == "oracle.warm_start":
+        return False
+    if name.startswith("oracle.") and name.replace("oracle", "planner") in OTHER:
+        return OTHER[name.replace("oracle", "planner")]
     neutral = field.json_schema_extra["neutral"]
     return type(neutral)(neutral + 1) if isinstance(neutral, int) else neutral / 2
 
@@ -61,6 +69,26 @@ def other_value(name, field):
 PIXELS = {"predict": "rewards", "space": "pixel", "dynamics": "deterministic"}
 BASELINE = PIXELS | {"model.variant": "actions"}
 SEPARATE = {"space": "pixel", "reward_gradient": "separate"}
+OFFLINE = {"data.mode": "offline", "data.dataset": "some"}
+CONTEXTS = {
+    "space": ([{"predict": "rewards"}], []),  # another model
+    "model.scheduled_sampling": ([{"space": "pixel"}], [{}]),
+    "model.dropout": (
+        [PIXELS, PIXELS | {"model.variant": "feedforward"}, SEPARATE],
+        [{}, {"space": "pixel"}, {"predict": "rewards"}, BASELINE, PIXELS | {"model.name": OWN}],
+    ),
+    "data.dataset": ([OFFLINE], [OFFLINE | {"data.digest": "abc"}]),
+    "data.digest": ([OFFLINE], []),
+} | {
+    f"exploration.{name}": ([{}], [OFFLINE]) for name in ("cold_start", "noise", "noise_exponent", "epsilon")
+}
+"""By field: configurations that use it, and some that do not. Fields not named here are used by `configured()`."""
+for _section in ("planner", "oracle"):
+    for _name, _planner in {
+        "options": OWN, "noise_exponent": "icem", "shrink": "icem", "kept_elites": "icem",
+        "reward_weight": "mppi", "smoothing": "mppi",
+    }.items():  # fmt: skip
+        CONTEXTS[f"{_section}.{_name}"] = ([{f"{_section}.name": _planner}], [{}])
 
 SEMANTIC = [(name, field) for name, field in walk(RunConfig) if category_of(field) is Category.SEMANTIC]
 REST = [(name, field) for name, field in walk(RunConfig) if category_of(field) is not Category.SEMANTIC]
@@ -70,37 +98,26 @@ REST = [(name, field) for name, field in walk(RunConfig) if category_of(field) i
 def test_a_semantic_change_makes_another_id(name, field):
     value = other_value(name, field)
     if name == "agent":
-        changed = RunConfig(agent="random", task=BASE["task"])
-    elif name == "space":  # another model
-        changed = configured(space="pixel", predict="rewards")
-        assert run_hex(changed) != run_hex(configured(predict="rewards"))
+        assert run_hex(RunConfig(agent="random", task=BASE["task"])) != run_hex(configured())
         return
-    elif name == "model.scheduled_sampling":  # used by one design alone
-        assert run_hex(configured(**{name: value})) == run_hex(configured())
-        assert run_hex(configured(space="pixel", **{name: value})) != run_hex(configured(space="pixel"))
+    if name == "data.mode":
+        assert run_hex(configured(**OFFLINE)) != run_hex(configured())
         return
-    elif name == "model.dropout":  # used by the reward predictors on pixels alone
-        for unused in (
-            {},
-            {"space": "pixel"},
-            {"predict": "rewards"},
-            BASELINE,
-            PIXELS | {"model.name": OWN},
-        ):
-            assert run_hex(configured(**unused, **{name: value})) == run_hex(configured(**unused))
-        for used in (PIXELS, PIXELS | {"model.variant": "feedforward"}, SEPARATE):
-            assert run_hex(configured(**used, **{name: value})) != run_hex(configured(**used))
-        return
-    else:
-        changed = configured(**{name: value})
-    assert run_hex(changed) != run_hex(configured())
+    used, unused = CONTEXTS.get(name, ([{}], []))
+    if name.startswith("oracle."):
+        unused = [{}, *({"agent": "oracle", **one} for one in unused)]
+        used = [{"agent": "oracle", **one} for one in used]
+    for where in used:
+        assert run_hex(configured(**where | {name: value})) != run_hex(configured(**where)), where
+    for where in unused:
+        assert run_hex(configured(**where | {name: value})) == run_hex(configured(**where)), where
 
 
 @pytest.mark.parametrize(("name", "field"), REST, ids=[name for name, _ in REST])
 def test_no_other_change_does(name, field):
     other = {
         "design": "mine", "runtime.device": "cpu", "runtime.threads": 3, "storage.training_frames": "all",
-        "storage.checkpoint": "full",
+        "storage.checkpoint": "full", "runtime.oracle_processes": 3,
     }  # fmt: skip
     value = field.default
     changed = not value if isinstance(value, bool) else other.get(name) or value + 1
