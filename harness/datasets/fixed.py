@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.datasets.parts import REMEDY, Label, Part, PartName, overall_digest, part_of
 from harness.disk import disk_errors, sync_directory
 from harness.episodes import Episode, load_npz, save_npz, spec_problems, to_arrays
 from harness.errors import RunError, UserError
@@ -20,11 +21,14 @@ from harness.tasks.spec import Task
 MANIFEST = "manifest.json"
 _SCHEMA = 1
 _ABANDONED_SECONDS = 24 * 3600
-_REMEDY = "Remove the directory {} and build the dataset again: the same recipe gives the same episodes."
 
 
 class Dataset:
     """Episodes that never change. The files are verified here; indexing reads one every time, `list` all.
+
+    Args:
+        directory: where it is.
+        verify: read every file and compare it with its digest; else the manifest alone is read.
 
     Raises:
         RunError: kind ``corrupt``: a file is missing, or is not the one that was built.
@@ -32,31 +36,37 @@ class Dataset:
     Attributes:
         directory: where it is.
         recipe: what it was built from.
-        digest: sha256 over the content of all episodes, however they are compressed.
+        digest: sha256 over the content of all episodes, however they are compressed, and the parts they are in.
         columns: T of every episode.
+        entries: of the manifest, one per episode: `file`, `columns`, `return`, digests, `part`, `source`.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, verify: bool = True) -> None:
         self.directory = directory
-        manifest = _read_manifest(directory)
-        self._entries: list[dict[str, Any]] = manifest["episodes"]
+        manifest = read_manifest(directory)
+        self.entries: list[dict[str, Any]] = manifest["episodes"]
         self.recipe: dict[str, Any] = manifest["recipe"]
         self.digest: str = manifest["digest"]
-        self.columns: list[int] = [entry["columns"] for entry in self._entries]
-        self._verify()
+        self.columns: list[int] = [entry["columns"] for entry in self.entries]
+        if verify:
+            self._verify()
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self.entries)
 
     def __getitem__(self, index: int, /) -> Episode:
-        path = self.directory / self._entries[index]["file"]
-        return load_npz(path, _REMEDY.format(self.directory))
+        path = self.directory / self.entries[index]["file"]
+        return load_npz(path, REMEDY.format(self.directory))
 
     def __iter__(self) -> Iterator[Episode]:
         return (self[index] for index in range(len(self)))
 
+    def part(self, name: PartName) -> Part:
+        """The episodes of one part, in their order; there may be none."""
+        return Part(self.directory, [entry for entry in self.entries if part_of(entry) == name])
+
     def _verify(self) -> None:
-        for entry in self._entries:
+        for entry in self.entries:
             path = self.directory / entry["file"]
             try:
                 found = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -66,19 +76,23 @@ class Dataset:
                 size = path.stat().st_size
                 detail = f"{path}: {size} bytes with sha256 {found[:12]}, expected {entry['sha256'][:12]}."
                 raise _corrupt(self.directory, detail)
-        if _overall_digest(self._entries) != self.digest:
-            raise _corrupt(
-                self.directory, f"{self.directory / MANIFEST}: its digests contradict one another."
-            )
 
 
-def build(directory: Path, episodes: Iterable[Episode], recipe: Mapping[str, Any]) -> Dataset:
+def build(
+    directory: Path,
+    episodes: Iterable[Episode],
+    recipe: Mapping[str, Any],
+    labels: Iterable[Label] | None = None,
+    notes: Mapping[str, Any] | None = None,
+) -> Dataset:
     """Builds a dataset beside its place and renames it there; if it is there by then, that one stands.
 
     Args:
         directory: where; parents are made.
         episodes: at least one, all with frames; consumed only if the dataset does not exist.
         recipe: JSON-able, says what it was built from; two datasets with one recipe are the same.
+        labels: of each episode; by default all are in `train`.
+        notes: JSON-able, for the manifest; say how it was built and do not tell datasets apart.
 
     Raises:
         RunError: kind ``disk`` or ``corrupt``.
@@ -91,7 +105,7 @@ def build(directory: Path, episodes: Iterable[Episode], recipe: Mapping[str, Any
             side = directory.with_name(f".{directory.name}.{uuid.uuid4().hex[:8]}.tmp")
             try:
                 side.mkdir()
-                _write(side, episodes, recipe)
+                _write(side, _labelled(episodes, labels), recipe, notes)
                 _move(side, directory)
             finally:
                 shutil.rmtree(side, ignore_errors=True)
@@ -138,9 +152,20 @@ def content_digest(episode: Episode) -> str:
     return digest.hexdigest()
 
 
-def _write(directory: Path, episodes: Iterable[Episode], recipe: Mapping[str, Any]) -> None:
+def _labelled(episodes: Iterable[Episode], labels: Iterable[Label] | None) -> Iterator[tuple[Episode, Label]]:
+    if labels is not None:
+        return zip(episodes, labels, strict=True)
+    return ((episode, Label()) for episode in episodes)
+
+
+def _write(
+    directory: Path,
+    episodes: Iterator[tuple[Episode, Label]],
+    recipe: Mapping[str, Any],
+    notes: Mapping[str, Any] | None,
+) -> None:
     entries: list[dict[str, Any]] = []
-    for index, episode in enumerate(episodes):
+    for index, (episode, label) in enumerate(episodes):
         if not episode.has_frames:
             raise UserError(f"{directory}: episode {index} was kept without frames; render it first")
         path = directory / f"episode-{index:05d}.npz"
@@ -148,7 +173,10 @@ def _write(directory: Path, episodes: Iterable[Episode], recipe: Mapping[str, An
         entry = {
             "file": path.name,
             "columns": episode.columns,
+            "length": episode.length,
             "return": episode.total_return,
+            "part": label.part,
+            **({"source": dict(label.source)} if label.source else {}),
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
             "content": content_digest(episode),
         }
@@ -158,7 +186,8 @@ def _write(directory: Path, episodes: Iterable[Episode], recipe: Mapping[str, An
     manifest = {
         "schema": _SCHEMA,
         "recipe": dict(recipe),
-        "digest": _overall_digest(entries),
+        **({"notes": dict(notes)} if notes else {}),
+        "digest": overall_digest(entries),
         "steps": sum(entry["columns"] - 1 for entry in entries),
         "episodes": entries,
     }
@@ -183,7 +212,12 @@ def _remove_abandoned(directory: Path) -> None:
             shutil.rmtree(side, ignore_errors=True)
 
 
-def _read_manifest(directory: Path) -> dict[str, Any]:
+def read_manifest(directory: Path) -> dict[str, Any]:
+    """The manifest of a dataset, whose digests agree; no episode is read.
+
+    Raises:
+        RunError: kind ``corrupt``: it is missing or damaged.
+    """
     path = directory / MANIFEST
     try:
         manifest: dict[str, Any] = json.loads(path.read_bytes())
@@ -195,14 +229,12 @@ def _read_manifest(directory: Path) -> dict[str, Any]:
         ]
         if not needed or not {"recipe", "digest"} <= manifest.keys():
             raise _corrupt(directory, f"{path}: incomplete.")
+        if overall_digest(manifest["episodes"]) != manifest["digest"]:
+            raise _corrupt(directory, f"{path}: its digests contradict one another.")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _corrupt(directory, f"{path}: missing or damaged ({error}).") from error
     return manifest
 
 
-def _overall_digest(entries: Sequence[Mapping[str, Any]]) -> str:
-    return hashlib.sha256("\n".join(entry["content"] for entry in entries).encode()).hexdigest()
-
-
 def _corrupt(directory: Path, message: str) -> RunError:
-    return RunError("corrupt", message, _REMEDY.format(directory))
+    return RunError("corrupt", message, REMEDY.format(directory))
