@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +105,8 @@ def build_plan(study: Study, root: Path) -> Plan:
         else f"{count} cell{'s' * (count != 1)} of {first} merged into equal runs of it"
         for (first, second), count in merged.items()
     ]
-    remarks = [*expansion.notes, *merges, *notes(cell.config for cell in expansion.cells)]
+    shared = _reuse_baselines(runs, home, here)
+    remarks = [*expansion.notes, *merges, *shared, *notes(cell.config for cell in expansion.cells)]
     return Plan(home, list(runs.values()), expansion.dropped, remarks, study)
 
 
@@ -145,6 +146,32 @@ def _planned(
     return StoredRun(identity, digits, config.label, config.task, config.seed, data, path, source)
 
 
+def _reuse_baselines(runs: dict[str, StoredRun], home: StudyDir, here: dict[str, Path]) -> list[str]:
+    """Points the runs of `random` and `oracle` at equal ones that are finished in any other study; a note for each.
+
+    Such agents learn nothing: one run serves all studies. The first study by name that has it gives it.
+    """
+    agents = {
+        run.hex: run.config["agent"]
+        for run in runs.values()
+        if run.config["agent"] != "model" and run.reused_from is None and run.hex not in here
+    }
+    found: Counter[tuple[str, str]] = Counter()
+    for folder in sorted(home.root.glob("*/runs")) if agents else ():
+        other = StudyDir(folder.parent)
+        present = _directories(other)
+        for digits in agents.keys() & present.keys():
+            path = present[digits]
+            if _is_finished(path):
+                runs[digits] = replace(runs[digits], path=path, reused_from=other.name)
+                found[other.name, agents.pop(digits)] += 1
+    return [
+        f"{count} run{'s' * (count != 1)} of the {agent} agent {'are' if count != 1 else 'is'} finished in {study}: "
+        "read there, not run again"
+        for (study, agent), count in sorted(found.items())
+    ]
+
+
 def _reusable(study: Study, root: Path) -> dict[str, tuple[str, Path]]:
     """The finished runs of the studies to reuse, by hex; the first study that has one gives it.
 
@@ -168,6 +195,14 @@ def _reusable(study: Study, root: Path) -> dict[str, tuple[str, Path]]:
     if problems:
         raise StudyError(problems)
     return found
+
+
+def _directories(study: StudyDir) -> dict[str, Path]:
+    """The run directories of another study; none where they cannot be listed."""
+    try:
+        return study.on_disk
+    except OSError:
+        return {}
 
 
 def _is_finished(path: Path) -> bool:

@@ -105,6 +105,50 @@ def test_finished_runs_of_another_study_are_read_in_place(file, root, tmp_path):
     assert cost.estimate(plan.runs, plan.states())["left"] == 5
 
 
+def test_baselines_that_another_study_has_finished_are_not_run_again(file, root, tmp_path):
+    other = tmp_path / "other.yaml"
+    other.write_text(
+        TEXT.replace("name: small", "name: another").replace("train.episodes: 8", "train.episodes: 9")
+    )
+    theirs = read_plan(str(other), root).runs
+    for run in theirs:
+        finish(run, "failed" if run.seed else "done")
+    for damaged in ("broken", "locked"):  # studies that cannot be read are passed over
+        (root / damaged).mkdir()
+        (root / damaged / "runs").write_text("") if damaged == "broken" else (root / damaged / "runs").mkdir(
+            mode=0
+        )
+    torn = RunDir(root / "aaa" / "runs" / theirs[-2].id)
+    torn.path.mkdir(parents=True)
+    torn.state_file.write_text('{"state": "do')
+    prepare(str(file), [], root)
+    planned = StudyDir(root / "small").planned
+    assert [run.reused_from for run in planned] == [None] * 4 + ["another", None]
+    assert planned[4].path == theirs[4].path
+    plan = read_plan(str(file), root)
+    assert plan.states()[planned[4].hex] == "done"
+    assert plan.notes == ["1 run of the random agent is finished in another: read there, not run again"]
+    assert cost.estimate(plan.runs, plan.states())["left"] == 5
+
+
+def test_a_baseline_of_other_settings_is_another_run(file, root, tmp_path):
+    other = tmp_path / "other.yaml"
+    other.write_text(TEXT.replace("name: small", "name: another"))
+    for run in read_plan(str(other), root, ["env.time_limit=20"]).runs:
+        finish(run)
+    plan = read_plan(str(file), root)
+    assert [run.reused_from for run in plan.runs] == [None] * 6
+    assert plan.notes == []
+
+
+def test_a_baseline_of_its_own_is_kept(file, root, tmp_path):
+    other = tmp_path / "other.yaml"
+    other.write_text(TEXT.replace("name: small", "name: another"))
+    for run in [*read_plan(str(other), root).runs, *read_plan(str(file), root).runs]:
+        finish(run)
+    assert [run.reused_from for run in read_plan(str(file), root).runs] == [None] * 6
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [("piolt", r"small.yaml:11:9: reuse\[0\]: no study piolt .*pilot"), ("small", "reuse itself")],
