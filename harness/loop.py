@@ -22,6 +22,7 @@ import torch
 
 from harness.build import build_agent, build_model, exploration_of, make_streams
 from harness.checkpoint import CheckpointStore
+from harness.coverage import replay_coverage
 from harness.environments import Environments
 from harness.measure import Measurement, Measurer
 from harness.metrics import MetricsLog
@@ -186,7 +187,15 @@ class Loop:
             "behaviour": behaviour,
         }
         self.metrics.write("episode", self.counters() | record)
+        self._cover()
         self.position.stage = "train"
+
+    def _cover(self) -> None:
+        """How widely the states collected so far are spread; a task without states has no such line."""
+        scale = self.measurer.state_scale()
+        if scale is not None:
+            rng = self.streams.numpy("coverage", self.position.iteration)
+            self.metrics.write("coverage", self.counters() | replay_coverage(self.replay, scale, rng))
 
     def _train(self) -> None:
         steps = self.config.train.updates_per_episode

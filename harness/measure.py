@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import Tensor
 from harness.agent import Agent, EpisodeKey, ModelAgent
 from harness.build import model_design
 from harness.config import RunConfig
+from harness.coverage import StateScale
 from harness.datasets import open_loop_starts, probe_dataset
 from harness.environments import Environments
 from harness.episodes import Episode
@@ -24,6 +26,7 @@ from harness.tasks.spec import Task
 from models.regions import image_region
 from planners.exploration import Exploration, Greedy, UniformRandom
 
+log = logging.getLogger("wm")
 Phase = Literal["scheduled", "final"]
 
 
@@ -72,6 +75,7 @@ class Measurer:
         self.device = device
         self.tick = tick
         self._probe: tuple[list[Episode], str] | None = None
+        self._scale: list[StateScale | None] = []  # empty: not known yet
 
     def scheduled(self, agent: Agent, number: int) -> Measurement:
         """The evaluation after `number` iterations."""
@@ -84,6 +88,15 @@ class Measurer:
         return self._measure(
             agent, [("final", i) for i in range(self.config.evaluation.final_episodes)], "final"
         )
+
+    def state_scale(self) -> StateScale | None:
+        """The unit of each dimension of the simulator's state, from the probe; None where there is no state."""
+        if not self._scale:
+            scale = StateScale.of(self._probe_episodes()[0]) if self.task.spec.state_dim else None
+            self._scale.append(scale)
+            if scale is None:
+                log.info("%s has no simulator state that varies: coverage is not measured", self.config.task)
+        return self._scale[0]
 
     def _measure(self, agent: Agent, keys: list[EpisodeKey], phase: Phase) -> Measurement:
         envs = self.envs.take(min(len(keys), self.config.runtime.parallel_envs))

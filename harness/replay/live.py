@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.disk import disk_errors, sync_directory
-from harness.episodes import F32, U8, Bools, Episode, action_vectors
+from harness.episodes import F32, F64, U8, Bools, Episode, action_vectors
 from harness.errors import RunError
 from harness.replay.layout import (
     COLUMNS,
@@ -187,6 +187,14 @@ class Replay:
             where = f"{self.layout.directory / FRAMES} (bytes {start * size} to {(start + length) * size})"
             raise RunError("corrupt", f"{where} or {COLUMNS}: episode {index} is damaged.", START_ANEW)
         return self.layout.unpack(image, records)
+
+    def states(self, columns: npt.NDArray[np.int64]) -> F64:
+        """f64[n, D]: the simulator states of some columns, counted over all episodes; no frame is read."""
+        if not self.spec.state_dim:
+            raise ValueError(f"{self.spec.name} has no simulator state")
+        _, records = self._mapped()
+        found: F64 = records["state"][columns]
+        return found.reshape(len(columns), self.spec.state_dim)
 
     def sample(
         self, rng: np.random.Generator, batch: int, length: int, shortest: int | None = None
