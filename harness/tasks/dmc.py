@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -43,17 +43,35 @@ class SuiteEnvironments:
             reward_range=(0.0, float(repeat)) if row.bounded_reward else None,
             terminates=row.terminates,
             restores_state=row.restores_state,
+            simulates=row.restores_state,
             state_dim=row.state_dim,
         )
 
     def make(self) -> gymnasium.Env[Any, Any]:
-        """A new environment.
+        """A new environment; its OpenGL context opens with its first picture.
 
         Raises:
             RunError: no OpenGL backend works.
         """
         select_backend()
         return SuiteEnv(self.spec, self.config)
+
+
+class SuiteSnapshot(NamedTuple):
+    """All that decides how an episode goes on.
+
+    Attributes:
+        physics: MuJoCo's integration state: time, positions, velocities, activations, controls, forces, mocap bodies,
+            and the solver's warm start.
+        fields: the model fields that a reset draws anew.
+        steps: simulator steps played.
+        playing: whether the episode still goes on.
+    """
+
+    physics: NDArray[np.float64]
+    fields: tuple[NDArray[Any], ...]
+    steps: int
+    playing: bool
 
 
 class SuiteEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]]):
@@ -72,7 +90,6 @@ class SuiteEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]]):
         self.action_space = spaces.Box(-1.0, 1.0, (spec.action_dim,), np.float32)
         self._camera_id = config.camera
         self._camera: Any = None
-        self._extra_fields = SUITE[spec.name.removeprefix("dmc/")].extra
         # LQR draws its model here, at construction: seeded, so that every instance is the same task.
         self._random = np.random.RandomState(0)
         self._env = _load(spec.name, self._random)
@@ -81,7 +98,11 @@ class SuiteEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]]):
         quality.shadowsize, quality.offsamples = config.shadow_size, config.antialiasing
         buffer.offwidth = buffer.offheight = config.image_size
         self._half, self._centre = _action_range(self._env.action_spec())
-        self._extra = [_model_rows(self._physics, field) for field in self._extra_fields]
+        self._extra = [
+            _model_rows(self._physics, field) for field in SUITE[spec.name.removeprefix("dmc/")].extra
+        ]
+        self._runge_kutta = _runge_kutta(self._physics)
+        self._substeps = round(self._env.control_timestep() / self._physics.timestep())
         self._steps = 0
         self._playing = False
         self._fresh = True
@@ -91,11 +112,7 @@ class SuiteEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]]):
     ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
         """Starts an episode; the same seed gives the same frames whatever was played before."""
         super().reset(seed=seed, options=options)
-        key = int(self.np_random.integers(2**63))
-        bits: Any = np.random.MT19937(np.random.SeedSequence(key)).state
-        self._random.set_state(bits)
-        self._env.reset()
-        self._steps, self._playing, self._fresh = 0, True, False
+        self._begin(int(self.np_random.integers(2**63)))
         return self.frame(), {"state": self.get_state()}
 
     def step(
@@ -111,20 +128,50 @@ class SuiteEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]]):
         control = self._to_control(action)
         if not self._playing:
             raise ValueError("the episode is over: call reset first")
-        reward, terminated, info = 0.0, False, {}
-        try:
-            for _ in range(self.task_spec.action_repeat):
-                result = self._env.step(control)
-                reward += float(result.reward)
-                self._steps += 1
-                terminated = bool(result.last() and result.discount == 0)
-                if terminated or self._steps >= self.task_spec.time_limit:
-                    break
-        except _physics_error() as error:
-            info["error"] = str(error)
-        truncated = not terminated and (self._steps >= self.task_spec.time_limit or "error" in info)
-        self._playing = not (terminated or truncated)
-        return self.frame(), reward, terminated, truncated, {**info, "state": self.get_state()}
+        reward, terminated, error = self._hold(control)
+        info = {"error": error} if error else {}
+        return (
+            self.frame(),
+            reward,
+            terminated,
+            not (terminated or self._playing),
+            info | {"state": self.get_state()},
+        )
+
+    def advance(self, action: NDArray[np.float32]) -> tuple[float, bool]:
+        """See `harness.tasks.spec.Simulator`; the same rewards as `step`."""
+        if not self._playing:
+            return 0.0, True
+        reward, _, _ = self._hold(self._to_control(action))
+        return reward, not self._playing
+
+    def snapshot(self) -> SuiteSnapshot:
+        """See `harness.tasks.spec.Simulator`.
+
+        Raises:
+            ValueError: a task whose spec says that it does not simulate.
+        """
+        import mujoco
+
+        self._require_whole_state()
+        model, data = self._physics.model.ptr, self._physics.data.ptr
+        physics = np.empty(mujoco.mj_stateSize(model, mujoco.mjtState.mjSTATE_INTEGRATION))
+        mujoco.mj_getState(model, data, physics, mujoco.mjtState.mjSTATE_INTEGRATION)
+        fields = tuple(rows.copy() for rows in self._extra)
+        return SuiteSnapshot(physics, fields, self._steps, self._playing)
+
+    def restore(self, snapshot: SuiteSnapshot) -> None:
+        """See `harness.tasks.spec.Simulator`."""
+        import mujoco
+
+        if self._fresh:
+            self._begin(0)  # some tasks complete their model at the first reset
+        for rows, values in zip(self._extra, snapshot.fields, strict=True):
+            rows[:] = values
+        model, data = self._physics.model.ptr, self._physics.data.ptr
+        mujoco.mj_setState(model, data, snapshot.physics, mujoco.mjtState.mjSTATE_INTEGRATION)
+        mujoco.mj_step1(model, data)  # what dm_control leaves behind a step
+        self._steps, self._playing = snapshot.steps, snapshot.playing
 
     def get_state(self) -> NDArray[np.float64]:
         """The simulator's state [state_dim]: positions, velocities, activations, what a reset drew anew."""
@@ -140,14 +187,13 @@ class SuiteEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]]):
         Raises:
             ValueError: the wrong shape, or a task whose spec says that it restores no state.
         """
-        if not self.task_spec.restores_state:
-            raise ValueError(f"{self.task_spec.name} cannot restore a state: its terrain is not part of it")
+        self._require_whole_state()
         if state.shape != (self.task_spec.state_dim,):
             raise ValueError(
                 f"a state of {self.task_spec.name} has {self.task_spec.state_dim} numbers, not {state.shape}"
             )
         if self._fresh:
-            self.reset(seed=0)  # some tasks complete their model at the first reset
+            self._begin(0)  # some tasks complete their model at the first reset
         end = len(state) - sum(rows.size for rows in self._extra)
         self._physics.set_state(state[:end])
         for rows in self._extra:
@@ -185,6 +231,40 @@ class SuiteEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]]):
         if self._physics is not None:
             self._physics.free()
             self._physics = None
+
+    def _begin(self, key: int) -> None:
+        """Starts the episode of a key, without a picture."""
+        bits: Any = np.random.MT19937(np.random.SeedSequence(key)).state
+        self._random.set_state(bits)
+        self._env.reset()
+        self._steps, self._playing, self._fresh = 0, True, False
+
+    def _require_whole_state(self) -> None:
+        if not self.task_spec.restores_state:
+            raise ValueError(f"{self.task_spec.name} cannot restore a state: its terrain is not part of it")
+
+    def _hold(self, control: NDArray[np.float64]) -> tuple[float, bool, str]:
+        """Plays `action_repeat` simulator steps, fewer where the episode ends: the rewards of dm_control's own `step`.
+
+        Returns:
+            The summed reward, whether the episode ended for good, and what is wrong if the simulation blew up.
+        """
+        task, physics = self._env.task, self._physics
+        reward = 0.0
+        for _ in range(self.task_spec.action_repeat):
+            task.before_step(control, physics)
+            error = _step(physics, self._substeps, runge_kutta=self._runge_kutta)
+            if error:
+                self._playing = False
+                return reward, False, error
+            task.after_step(physics)
+            reward += float(task.get_reward(physics))
+            self._steps += 1
+            terminated = task.get_termination(physics) == 0
+            if terminated or self._steps >= self.task_spec.time_limit:
+                self._playing = False
+                return reward, terminated, ""
+        return reward, False, ""
 
     def _to_control(self, action: NDArray[np.float32]) -> NDArray[np.float64]:
         """[-1, 1] to the actuators' own range."""
@@ -231,8 +311,34 @@ def _model_rows(physics: Any, field: str) -> NDArray[np.float64]:
     return rows[physics.model.name2id(thing, name.partition("_")[0])] if thing else rows
 
 
-def _physics_error() -> type[Exception]:
-    from dm_control.rl.control import PhysicsError
+def _runge_kutta(physics: Any) -> bool:
+    """Whether the model is integrated by RK4, whose step has no halves."""
+    import mujoco
 
-    error: type[Exception] = PhysicsError
-    return error
+    return bool(physics.model.opt.integrator == mujoco.mjtIntegrator.mjINT_RK4)
+
+
+def _step(physics: Any, count: int, *, runge_kutta: bool) -> str:
+    """dm_control's ``physics.step(count)`` without its bookkeeping, which takes longer than a small model's step.
+
+    Positions and velocities are stepped before what depends on them is computed, so that the simulation's readings
+    are those of the new state.
+
+    Returns:
+        What is wrong with the new state, if anything.
+    """
+    import mujoco
+
+    model, data, warnings = physics.model.ptr, physics.data.ptr, physics.data.warning.number
+    before = warnings.tobytes()
+    if runge_kutta:
+        mujoco.mj_step(model, data, count)
+    else:
+        mujoco.mj_step2(model, data)
+        if count > 1:
+            mujoco.mj_step(model, data, count - 1)
+    mujoco.mj_step1(model, data)
+    if warnings.tobytes() == before:
+        return ""
+    new = np.flatnonzero(warnings > np.frombuffer(before, warnings.dtype))
+    return f"the state is invalid: {', '.join(mujoco.mjtWarning(int(i)).name for i in new)}"

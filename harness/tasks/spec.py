@@ -26,6 +26,7 @@ class TaskSpec:
         terminates: whether an episode can end for good (truncation is not termination).
         restores_state: whether the environment can return and restore its simulator state.
         state_dim: length of the simulator state vector, 0 if it has none.
+        simulates: whether the environment is a `Simulator`, so that the oracle can plan on it.
     """
 
     name: str
@@ -38,6 +39,7 @@ class TaskSpec:
     terminates: bool = False
     restores_state: bool = False
     state_dim: int = 0
+    simulates: bool = False
 
     @property
     def max_steps(self) -> int:
@@ -61,7 +63,7 @@ class Task(Protocol):
 
 class Simulator(Protocol):
     """What an environment offers, through ``env.unwrapped``, that the oracle can plan on: it can be left and entered
-    anywhere in an episode, and stepped without drawing a frame.
+    anywhere in an episode, and stepped without drawing a frame. The task's spec then says `simulates`.
 
     Any two environments that one task makes understand each other's snapshots, also in another process.
     """
@@ -75,7 +77,9 @@ class Simulator(Protocol):
         ...
 
     def advance(self, action: Any) -> tuple[float, bool]:
-        """As `step`, without a frame: the reward, and whether the episode is over."""
+        """As `step`, without a frame: the reward, and whether the episode is over. Then there is no more to gain:
+        (0.0, True) of an episode that was over before.
+        """
         ...
 
 

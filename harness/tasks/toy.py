@@ -61,6 +61,7 @@ class PointMass:
             time_limit=env.time_limit or TIME_LIMIT,
             reward_range=(0.0, float(repeat)),
             restores_state=True,
+            simulates=True,
             state_dim=4,
         )
 
@@ -102,20 +103,33 @@ class PointMassEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]]):
         Raises:
             ValueError: an action that is not two finite numbers, or no episode is running.
         """
+        if not self._playing:
+            raise ValueError("the episode is over: call reset first")
+        reward, over = self.advance(action)
+        return self.frame(), reward, False, over, {"state": self.get_state()}
+
+    def advance(self, action: NDArray[np.float32]) -> tuple[float, bool]:
+        """See `harness.tasks.spec.Simulator`; the same rewards as `step`."""
         push = np.asarray(action, np.float64)
         if push.shape != (2,) or not np.isfinite(push).all():
             raise ValueError(f"an action is 2 finite numbers, not {action!r}")
-        if not self._playing:
-            raise ValueError("the episode is over: call reset first")
         reward = 0.0
-        for _ in range(self.task_spec.action_repeat):
+        for _ in range(self.task_spec.action_repeat if self._playing else 0):
             self._state, gained = simulate(self._state, push)
             reward += gained
             self._steps += 1
             if self._steps >= self.task_spec.time_limit:
                 self._playing = False
                 break
-        return self.frame(), reward, False, not self._playing, {"state": self.get_state()}
+        return reward, not self._playing
+
+    def snapshot(self) -> tuple[NDArray[np.float64], int, bool]:
+        """See `harness.tasks.spec.Simulator`."""
+        return self._state.copy(), self._steps, self._playing
+
+    def restore(self, snapshot: tuple[NDArray[np.float64], int, bool]) -> None:
+        """See `harness.tasks.spec.Simulator`."""
+        self._state, self._steps, self._playing = snapshot[0].copy(), *snapshot[1:]
 
     def get_state(self) -> NDArray[np.float64]:
         """x, y, and their velocities."""

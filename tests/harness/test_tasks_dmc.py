@@ -1,4 +1,6 @@
-"""dm_control as pixels: the same frames for the same seed, sums, limits, ranges, states."""
+"""dm_control as pixels: the same frames for the same seed, sums, limits, ranges, states, snapshots."""
+
+import pickle
 
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from gymnasium.utils.env_checker import check_env
 from harness.config.sections import EnvConfig
 from harness.errors import RunError, UserError
 from harness.tasks import find_task, select_backend, task_names
+from harness.tasks.suite_table import SUITE
 
 pytestmark = pytest.mark.render
 
@@ -259,3 +262,80 @@ def test_closing_twice_is_fine(make):
     env.reset(seed=0)
     env.close()
     env.close()
+
+
+def check_simulator(make, name):
+    """Whatever happened before, a snapshot goes on as the episode it was taken from; `advance` is dm_control's step."""
+    env, other, plain = (make(name, action_repeat=2).unwrapped for _ in range(3))
+    actions = random_actions(env, 16)
+    for one, key in ((env, 7), (plain, 7), (other, 8)):
+        one._begin(key)
+    for action in actions[:4]:
+        gained = [plain._env.step(plain._to_control(action)).reward for _ in range(2)]
+        assert env.advance(action) == (sum(gained), False)
+        np.testing.assert_array_equal(env.get_state(), plain.get_state())
+    snapshot, copy = env.snapshot(), pickle.loads(pickle.dumps(env.snapshot()))
+    rewards = [env.advance(action)[0] for action in actions]
+    end = env.snapshot()
+    for action in actions[:3]:
+        other.advance(action)
+    fresh = make(name, action_repeat=2).unwrapped
+    for simulator, taken in ((other, snapshot), (other, copy), (fresh, snapshot)):
+        simulator.restore(taken)
+        assert [simulator.advance(action)[0] for action in actions] == rewards
+        reached = simulator.snapshot()
+        np.testing.assert_array_equal(reached.physics, end.physics)
+        assert reached.steps == end.steps == 40
+        assert simulator._camera is None  # nothing was drawn: OpenGL is not needed
+        assert not simulator._physics._contexts
+
+
+# Semi-implicit and Runge-Kutta integration, contacts, a target, a tendon's parameters, an end for good.
+@pytest.mark.parametrize(
+    "name",
+    ["cartpole-swingup", "acrobot-swingup", "cheetah-run", "reacher-easy", "point_mass-hard", "lqr-lqr_2_1"],
+)
+def test_snapshots_go_on_bit_for_bit(make, name):
+    check_simulator(make, f"dmc/{name}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [f"dmc/{name}" for name in SUITE if name != "quadruped-escape"])
+def test_snapshots_of_every_task_of_the_suite(make, name):
+    assert find_task(name, EnvConfig()).spec.simulates
+    check_simulator(make, name)
+
+
+def test_a_snapshot_carries_steps_and_targets(make):
+    env, other = (make("dmc/reacher-easy", action_repeat=4, time_limit=10).unwrapped for _ in range(2))
+    env._begin(0)
+    other._begin(1)
+    push = np.ones(2, np.float32)
+    env.advance(push)
+    first = env.get_state()
+    other.restore(env.snapshot())
+    np.testing.assert_array_equal(other.get_state(), first)  # the target too
+    assert [other.advance(push)[1] for _ in range(3)] == [False, True, True]
+    assert other.advance(push) == (0.0, True)
+    over = other.snapshot()
+    env.restore(over)
+    assert env.advance(push) == (0.0, True)
+    with pytest.raises(ValueError, match="reset"):
+        env.step(push)
+
+
+def test_a_simulation_that_blows_up_ends_what_is_simulated(make):
+    env = make("dmc/cartpole-balance").unwrapped
+    env._begin(0)
+    good = env.snapshot()
+    expected = env.advance(np.ones(1, np.float32))
+    env._physics.data.qvel[:] = 1e20
+    assert env.advance(np.zeros(1, np.float32)) == (0.0, True)
+    env.restore(good)
+    assert env.advance(np.ones(1, np.float32)) == expected
+
+
+def test_a_task_that_does_not_simulate_says_so(make):
+    assert not find_task("dmc/quadruped-escape", EnvConfig()).spec.simulates
+    with pytest.raises(ValueError, match="terrain"):
+        make("dmc/quadruped-escape").unwrapped.snapshot()

@@ -175,3 +175,23 @@ def test_a_step_takes_less_than_a_tenth_of_a_millisecond():
             env.step(action)
         best = min(best, (time.perf_counter() - started) / 40)
     assert best < 2e-4  # 25 us measured; room for a busy machine
+
+
+def test_snapshots_go_on_bit_for_bit_and_advance_is_step():
+    env, other = (
+        find_task("toy/point-mass", EnvConfig(image_size=16, time_limit=9)).make() for _ in range(2)
+    )
+    actions = random_actions(9)
+    _, rewards, states = play(env, 3, actions)
+    env.reset(seed=3)
+    for action in actions[:4]:
+        env.step(action)
+    snapshot = env.unwrapped.snapshot()
+    other.reset(seed=5)
+    for _ in range(2):
+        other.unwrapped.restore(snapshot)
+        found = [other.unwrapped.advance(action) for action in actions[4:]]
+        assert [reward for reward, _ in found] == rewards[4:].tolist()
+        assert [over for _, over in found] == [False] * 4 + [True]
+        np.testing.assert_array_equal(other.unwrapped.get_state(), states[-1])
+        assert other.unwrapped.advance(actions[0]) == (0.0, True)
