@@ -71,11 +71,10 @@ class EpsilonGreedy:
     The reference's "randomizer" is the same thing. There, a random step hides its frame from the belief; here not.
     """
 
-    needs_plan = True
-
     def __init__(self, epsilon: float, base: Exploration | None = None) -> None:
         self.epsilon = epsilon
         self.base = base or Greedy()
+        self.needs_plan = self.base.needs_plan
 
     def begin(self, space: ActionSpace, steps: int, rng: np.random.Generator) -> Explorer:
         """See `Exploration.begin`."""
@@ -98,12 +97,11 @@ class GaussianNoise:
         base: what is done to the plan before.
     """
 
-    needs_plan = True
-
     def __init__(self, std: float, exponent: float = 0.0, base: Exploration | None = None) -> None:
         self.std = std
         self.exponent = exponent
         self.base = base or Greedy()
+        self.needs_plan = self.base.needs_plan
 
     def begin(self, space: ActionSpace, steps: int, rng: np.random.Generator) -> Explorer:
         """See `Exploration.begin`."""

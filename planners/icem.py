@@ -20,7 +20,7 @@ class Memory(NamedTuple):
 
     mean: Tensor  # [B, H, A]
     elites: Tensor  # [B, kept, H, A]
-    known: Tensor  # bool [B]: there are elites from a call before
+    known: Tensor  # bool [B, kept]: which of them are elites, with a finite return
 
 
 class ICEM:
@@ -90,7 +90,7 @@ class ICEM:
         """Mean 0 and no elites, on the CPU."""
         mean = torch.zeros(batch, self.horizon, self.action_dim)
         elites = torch.zeros(batch, self.kept, self.horizon, self.action_dim)
-        return Memory(mean, elites, torch.zeros(batch, dtype=torch.bool))
+        return Memory(mean, elites, torch.zeros(batch, self.kept, dtype=torch.bool))
 
     def plan(self, score: Score, context: Context, state: Memory, noise: Noise) -> tuple[Plan, Memory]:
         """Plans for B environments at once; see `planners.types.Planner`.
@@ -114,9 +114,9 @@ class ICEM:
             best = best.after(elites, rejected)
             elite_return = elites.mean_return()
             mean, std = self._refitted(elites, mean, std)
-            found = elites.found[:, None, None]
-            kept = torch.where(found[..., None], elites.actions[:, : self.kept], kept)
-            known = known | elites.found
+            found = elites.found[:, None]
+            kept = torch.where(found[..., None, None], elites.actions[:, : self.kept], kept)
+            known = torch.where(found, elites.returns[:, : self.kept].isfinite(), known)
         by_mean = self.action == "mean"
         sequence = mean if by_mean else best.plan
         diagnostics = {"std": std.mean((1, 2)), "best_return": best.returns, "rejected": best.rejected}
@@ -127,7 +127,7 @@ class ICEM:
         self, actions: Tensor, kept: Tensor, known: Tensor, mean: Tensor, *, last: bool
     ) -> Tensor:
         """Candidates [B, C, H, A], the first of which give way to kept elites, and the last to the mean."""
-        first = torch.where(known[:, None, None, None], kept, actions[:, : self.kept])
+        first = torch.where(known[:, :, None, None], kept, actions[:, : self.kept])
         if last and self.with_mean:
             return torch.cat([first, actions[:, self.kept : -1], mean[:, None]], 1)
         return torch.cat([first, actions[:, self.kept :]], 1)

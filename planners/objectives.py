@@ -19,7 +19,7 @@ def reward(rewards: Tensor, continues: Tensor | None, discount: float) -> Tensor
     horizon = rewards.shape[-1]
     weights = discount ** torch.arange(horizon, device=rewards.device, dtype=rewards.dtype)
     if continues is not None:
-        alive = continues.cumprod(-1)
+        alive = continues.to(rewards.dtype).cumprod(-1)
         weights = weights * torch.cat([torch.ones_like(alive[..., :1]), alive[..., :-1]], -1)
     return (rewards * weights).sum(-1)
 
