@@ -17,6 +17,7 @@ from harness.episodes import Episode, to_arrays
 from harness.loop import Diverged, Loop
 from harness.measure import Measurement, Measurer
 from harness.metrics import MetricsLog
+from harness.offline import OfflineData, open_offline
 from harness.provenance import peak_memory_mb
 from harness.replay import finish
 from harness.rundir import Ending, RunDir
@@ -35,8 +36,9 @@ def run_model(session: Session) -> Ending:
     run, config, monitor = session.run, session.config, session.monitor
     require_basics(config, session.task.spec, session.device)
     envs = Environments(session.task)
-    measurer = _measurer(session, envs)
-    loop = Loop(session, CheckpointStore(run.checkpoint, session.owns), measurer, envs)
+    data = open_offline(config, session.task.spec, session.datasets, monitor.tick)
+    measurer = _measurer(session, envs, data)
+    loop = Loop(session, CheckpointStore(run.checkpoint, session.owns), measurer, envs, data)
     ending: Ending = "done"
     try:
         loop.train()
@@ -99,10 +101,12 @@ def settle(session: Session, ending: Ending) -> None:
         rebuild(run)
 
 
-def _measurer(session: Session, envs: Environments) -> Measurer:
+def _measurer(session: Session, envs: Environments, data: OfflineData | None = None) -> Measurer:
     streams = make_streams(session.config)
-    tick = session.monitor.tick
-    return Measurer(session.config, session.task, envs, streams, session.datasets, session.device, tick)
+    tick, heldout = session.monitor.tick, data.heldout if data else None
+    return Measurer(
+        session.config, session.task, envs, streams, session.datasets, session.device, tick, heldout
+    )
 
 
 def _check_owned(session: Session) -> None:

@@ -6,6 +6,7 @@
                   (random while i < cold_start)   (once the cold start is collected)   and open-loop errors
     at the end:   the final phase (`harness.final`), of the frozen weights
 
+An offline run collects nothing: its iterations are gradient steps on a fixed dataset, and it has no cold start.
 The position moves through (iteration, stage, update). At any position the state is the checkpoint's content plus
 keyed streams, so a run can be left and continued anywhere between two gradient steps.
 """
@@ -27,6 +28,7 @@ from harness.environments import Environments
 from harness.measure import Measurement, Measurer
 from harness.metrics import MetricsLog
 from harness.monitor import Stopped
+from harness.offline import OfflineData
 from harness.replay import EMPTY, Replay
 from harness.rollout import play
 from harness.session import Session
@@ -58,10 +60,16 @@ class Loop:
         store: checkpoints; the newest one is continued.
         measurer: evaluates the agent.
         envs: to collect in.
+        data: what an offline run trains on in place of what it collects.
     """
 
     def __init__(
-        self, session: Session, store: CheckpointStore, measurer: Measurer, envs: Environments
+        self,
+        session: Session,
+        store: CheckpointStore,
+        measurer: Measurer,
+        envs: Environments,
+        data: OfflineData | None = None,
     ) -> None:
         run, config, task, device = session.run, session.config, session.task, session.device
         self.config = config
@@ -82,7 +90,12 @@ class Loop:
         self.seconds = {"wall": 0.0, "collect": 0.0, "train": 0.0, "plan": 0.0}
         self.env_steps = self.grad_steps = 0
         saved = store.load()
-        self.replay = Replay.open(run.replay, task.spec, saved["replay"] if saved else EMPTY)
+        self.offline = data is not None
+        self.replay: Replay = (
+            data.replay if data else Replay.open(run.replay, task.spec, saved["replay"] if saved else EMPTY)
+        )
+        # Training begins with the iteration that completes the cold start.
+        self.first_trained = 0 if data else config.exploration.cold_start - 1
         self.metrics = MetricsLog(run.metrics, saved["metrics"] if saved else 0)
         self.board = open_board(run, config)  # after metrics.jsonl was cut to the checkpoint
         if saved:
@@ -110,7 +123,8 @@ class Loop:
     def save(self) -> None:
         """Makes the position durable: replay and metrics first, then the checkpoint that counts on them."""
         assert isinstance(self.model, torch.nn.Module)
-        self.replay.flush()
+        if not self.offline:
+            self.replay.flush()
         content = {
             "position": asdict(self.position),
             "model": self.model.state_dict(),
@@ -160,6 +174,11 @@ class Loop:
 
     def _collect(self) -> None:
         number = self.position.iteration
+        if self.offline:
+            if number == 0:
+                self._cover()
+            self.position.stage = "train"
+            return
         self._tick("collecting")
         random = number < self.config.exploration.cold_start
         exploration = exploration_of(self.config, self.task.spec, number)
@@ -191,16 +210,15 @@ class Loop:
         self.position.stage = "train"
 
     def _cover(self) -> None:
-        """How widely the states collected so far are spread; a task without states has no such line."""
+        """How widely the states collected so far, or those of the dataset, are spread; nothing without states."""
         scale = self.measurer.state_scale()
-        if scale is not None:
+        if scale is not None and self.replay.spec.state_dim:  # imported episodes may have no states
             rng = self.streams.numpy("coverage", self.position.iteration)
             self.metrics.write("coverage", self.counters() | replay_coverage(self.replay, scale, rng))
 
     def _train(self) -> None:
         steps = self.config.train.updates_per_episode
-        first = self.config.exploration.cold_start - 1  # the iteration that completes the cold start
-        if self.position.iteration >= first and steps:
+        if self.position.iteration >= self.first_trained and steps:
             begun = time.monotonic()
             try:
                 while self.position.update < steps:
@@ -222,18 +240,18 @@ class Loop:
 
     def _evaluate(self) -> None:
         done = self.position.iteration + 1
-        trained = self.position.iteration >= self.config.exploration.cold_start - 1
+        trained = self.position.iteration >= self.first_trained
         last = done == self.config.train.episodes
         if trained and not last and done % self.config.evaluation.every == 0:
             self._tick("evaluating")
             measurement = self.measurer.scheduled(self.agent, done)
             self.write_measurement(measurement)
             self.monitor.state.last_return = measurement.mean_return
-            log.info("evaluation after %d episodes: mean return %.4g", done, measurement.mean_return)
+            log.info("evaluation after %d iterations: mean return %.4g", done, measurement.mean_return)
         if self.board:
             self.board.follow()
         self.position.iteration, self.position.stage = done, "final" if last else "collect"
-        self._tick("collecting")
+        self._tick("training" if self.offline else "collecting")
 
     def _tick(self, phase: str) -> None:
         within = {

@@ -15,7 +15,7 @@ from harness.agent import Agent, EpisodeKey, ModelAgent
 from harness.build import model_design
 from harness.config import RunConfig
 from harness.coverage import StateScale
-from harness.datasets import open_loop_starts, probe_dataset
+from harness.datasets import Episodes, open_loop_starts, probe_dataset
 from harness.environments import Environments
 from harness.episodes import Episode
 from harness.errors import UserError
@@ -55,6 +55,7 @@ class Measurer:
         datasets: RUNS/datasets, where the task's probe dataset is, or is made.
         device: of the model.
         tick: called after every step; may raise to stop.
+        heldout: episodes that an offline run does not train on.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Measurer:
         datasets: Path,
         device: torch.device,
         tick: Callable[[], None],
+        heldout: Episodes | None = None,
     ) -> None:
         self.config = config
         self.task = task
@@ -74,6 +76,7 @@ class Measurer:
         self.datasets = datasets
         self.device = device
         self.tick = tick
+        self.heldout = heldout
         self._probe: tuple[list[Episode], str] | None = None
         self._scale: list[StateScale | None] = []  # empty: not known yet
 
@@ -118,13 +121,16 @@ class Measurer:
 
     def _measure_open_loop(self, agent: ModelAgent, result: Measurement, phase: Phase) -> None:
         probe, result.probe_digest = self._probe_episodes()
-        for name, episodes in (("probe", probe), ("own", result.episodes)):
+        known: dict[str, Episodes] = {"probe": probe, "own": result.episodes}
+        if self.heldout is not None:
+            known["heldout"] = self.heldout
+        for name, episodes in known.items():
             outcome = self.open_loop(agent, name, episodes)
             if outcome is not None:
                 result.open_loop[name] = outcome
                 result.records.append(("open_loop", {"phase": phase, **outcome.record}))
 
-    def open_loop(self, agent: ModelAgent, name: str, episodes: list[Episode]) -> OpenLoop | None:
+    def open_loop(self, agent: ModelAgent, name: str, episodes: Episodes) -> OpenLoop | None:
         """Open-loop errors on episodes, from starts that depend on the dataset alone (`own`: on the seed too).
 
         None if no episode of the agent's own is long enough to hold a context and a horizon.

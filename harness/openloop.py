@@ -13,7 +13,7 @@ perfect model has one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -23,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from harness.datasets.starts import Episodes
 from harness.episodes import Episode
 from harness.streams import Streams
 from models.trees import map_tree
@@ -72,7 +73,7 @@ class _Tally:
 
 def evaluate_open_loop(
     model: AnyWorldModel,
-    episodes: Sequence[Episode],
+    episodes: Episodes,
     starts: NDArray[np.int64],
     *,
     horizon: int,
@@ -90,7 +91,7 @@ def evaluate_open_loop(
 
     Args:
         model: frozen, on `device`.
-        episodes: what happened.
+        episodes: what happened; those without a start are not read.
         starts: [N, 2], (episode, last context column t) with t + horizon inside the episode.
         horizon: H.
         samples: S futures of a stochastic model; a deterministic one has one.
@@ -104,14 +105,14 @@ def evaluate_open_loop(
         shifted: compare with the columns before (`legacy.shifted_evaluation`); the record then has `shifted`.
     """
     count = samples if model.spec.stochastic else 1
-    episodes = [_as_models_see(episode, model.spec.action_dim) for episode in episodes]
+    used = {int(e): _as_models_see(episodes[int(e)], model.spec.action_dim) for e in np.unique(starts[:, 0])}
     with autocast():
-        beliefs = _beliefs(model, episodes, starts, streams, dataset, device, tick)
+        beliefs = _beliefs(model, used, starts, streams, dataset, device, tick)
     tally = _Tally()
     shown: list[dict[str, NDArray[Any]]] = []
     for begin in range(0, len(starts), _CHUNK):
         rows = range(begin, min(begin + _CHUNK, len(starts)))
-        truth = _Truth.of(episodes, starts[begin : begin + _CHUNK], horizon, context, device, int(shifted))
+        truth = _Truth.of(used, starts[begin : begin + _CHUNK], horizon, context, device, int(shifted))
         with autocast():
             forecast = _forecast(model, beliefs, truth.action, rows, count, streams, dataset)
         forecast = _in_float32(forecast)
@@ -148,7 +149,7 @@ class _Truth:
     @classmethod
     def of(
         cls,
-        episodes: Sequence[Episode],
+        episodes: Mapping[int, Episode],
         starts: NDArray[np.int64],
         horizon: int,
         context: int,
@@ -156,7 +157,7 @@ class _Truth:
         late: int,
     ) -> _Truth:
         def stack(name: str, before: int, after: int) -> Tensor:
-            parts = [getattr(episodes[e], name)[t + 1 - before : t + 1 + after] for e, t in starts]
+            parts = [getattr(episodes[int(e)], name)[t + 1 - before : t + 1 + after] for e, t in starts]
             return torch.from_numpy(np.stack(parts)).to(device)
 
         return cls(
@@ -171,7 +172,7 @@ class _Truth:
 @torch.inference_mode()
 def _beliefs(
     model: AnyWorldModel,
-    episodes: Sequence[Episode],
+    episodes: Mapping[int, Episode],
     starts: NDArray[np.int64],
     streams: Streams,
     dataset: str,
