@@ -32,6 +32,8 @@ LOOKS = {
 """The eight corners: cool colours predict images, warm ones rewards only."""
 REFERENCE = Look("#757575", ".", "--")
 """The random agent and the baselines: a grey that stays apart from all eight as well."""
+ORACLE = Look(REFERENCE.colour, "*", ":")
+"""The oracle, a baseline as well: the same grey, dotted."""
 _SPREAD = (0, 4, 2, 5, 6, 1, 3, 7)  # order in which names of a study's own take colours
 _LINES = ("-", "--", "-.", ":")
 
@@ -42,7 +44,7 @@ def looks(designs: Sequence[str]) -> dict[str, Look]:
     others = [name for name in designs if name not in chosen]
     free = [look for look in _all_looks() if look not in chosen.values()]
     chosen |= {name: free[i % len(free)] for i, name in enumerate(others)}
-    return chosen | {"random": REFERENCE}
+    return chosen | {"random": REFERENCE, "oracle": ORACLE}
 
 
 def _all_looks() -> list[Look]:

@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.differences import differences
 from analysis.load import Results
 from analysis.prediction import FLAT, chosen, run_errors
-from analysis.scores import score_cells
+from analysis.scores import scale_notes, score_cells
 from analysis.statistics import FEW_SEEDS
 from analysis.words import capital, plural
 
@@ -46,8 +46,8 @@ def sentence(results: Results) -> str:
     if empty:
         words.append(f"{empty} of {plural(len(cells), 'cell')} empty")
     agents = plural(len(results.designs), "design")
-    if (runs["agent"] == "random").any():
-        agents += " and the random agent"
+    baselines = [f"the {'random agent' if name == 'random' else name}" for name in results.baselines]
+    agents = ", ".join([agents, *baselines[:-1]]) + "".join(f" and {name}" for name in baselines[-1:])
     return f"{', '.join(words)}; {agents} on {plural(len(results.tasks), 'task')}."
 
 
@@ -64,7 +64,7 @@ def too_small(results: Results) -> str:
     `This study is too small to conclude from: 2 seeds, 5 designs, 1 task.` and what follows from that.
     """
     cells = score_cells(results)
-    cells = cells[cells["design"] != "random"]
+    cells = cells[~cells["design"].isin(results.baselines)]
     seeds = min(cells["n"], default=0)
     errors = run_errors(results)
     measured = chosen(errors, "image", "image designs").dropna(subset=["image_error", "score"])
@@ -147,8 +147,7 @@ def _missing(results: Results) -> list[str]:
     if len(odd):
         names = ", ".join(dict.fromkeys(f"{row.design} on {row.task}" for row in odd.itertuples()))
         found.append(f"{plural(len(odd), 'run')} without finite errors left out of the correlations: {names}")
-    if not (runs["agent"] == "random").any():
-        found.append("no random agent in the study: its level is not shown")
+    found += scale_notes(results)
     reused = runs["reused_from"].dropna()
     if len(reused):
         found.append(

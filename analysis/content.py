@@ -9,15 +9,17 @@ import pandas as pd
 from analysis.differences import differences
 from analysis.load import COSTS, Results
 from analysis.prediction import DATASET, correlations, horizon_table
-from analysis.scores import BASIS, run_scores, score_cells
+from analysis.scores import BASIS, normalised_means, run_scores, scales, score_cells
 from analysis.statistics import FEW_SEEDS, MIN_CLUSTERS
 from analysis.tables import Table, fixed, interval, number
 from analysis.words import few_tasks, interval_words, plural, resampled, short_count, short_task
 
 
 def score_table(results: Results) -> Table:
-    """Score of each design on each task; of several tasks, in one column each."""
-    cells = score_cells(results)
+    """Score of each design on each task; of several tasks, in one column each. Normalised scores where both
+    baselines are there: of the task, or in a last column the mean over all tasks.
+    """
+    cells, overall = score_cells(results), normalised_means(results)
     wide, most = len(results.tasks) == 1, int(max(cells["n"], default=0))
     rows, designs = [], []
     for design in dict.fromkeys(cells["design"]):
@@ -26,14 +28,45 @@ def score_table(results: Results) -> Table:
             cell = cells[(cells["design"] == design) & (cells["task"] == task)]
             parts = _score(cell.iloc[0]) if len(cell) else ["", "not planned", ""]
             row += parts if wide else [_joined(parts, f"{most}/{most}")]
+        if len(overall):
+            row.insert(3 if wide else len(row), _normalised(overall, design, results.baselines))
         rows.append(row)
         designs.append(str(design))
     header = ["design"]
     for task in results.tasks:
         header += [short_task(task), "95 % interval", "seeds"] if wide else [short_task(task)]
+    if len(overall):
+        header.insert(3 if wide else len(header), "normalised")
     seeds = "Seeds: with a score / planned." if wide else f"{plural(most, 'seed')} unless stated."
-    caption = f"Score: {BASIS}; higher is better. {seeds} {_intervals(cells)}{_lost(cells)}"
-    return Table("scores", "Score by design and task", caption, header, rows, cells, 1, designs)
+    caption = f"Score: {BASIS}; higher is better. {seeds} {_intervals(cells)}{_lost(cells)}{_scaled(results)}"
+    data = cells if wide or overall.empty else pd.concat([cells, overall], ignore_index=True)
+    return Table("scores", "Score by design and task", caption, header, rows, data, 1, designs)
+
+
+def _normalised(overall: pd.DataFrame, design: str, baselines: list[str]) -> str:
+    """The normalised score and its interval; of a baseline, from which the scale comes, the score alone."""
+    row = overall[overall["design"] == design].iloc[0]
+    value, low, high = (float(row[name]) for name in ("normalised", "normalised_low", "normalised_high"))
+    ends = "" if design in baselines or not math.isfinite(low) else f" {interval(low, high, 2)}"
+    return f"{fixed(value)}{ends}"
+
+
+def _scaled(results: Results) -> str:
+    """What normalised scores are, with a blank before it; nothing where there are none."""
+    found = {task: scale for task, scale in scales(results).items() if math.isfinite(scale.unit)}
+    if not found:
+        return ""
+    oracles = " or ".join(dict.fromkeys(scale.oracle for scale in found.values()))
+    counts = [sorted({scale.n[i] for scale in found.values()}) for i in range(2)]
+    random, oracle = ("-".join(map(str, dict.fromkeys((seen[0], seen[-1])))) for seen in counts)
+    agents = f"0 is the random agent ({random} seeds), 1 the {oracles} ({oracle} seeds)"
+    words = [f" Normalised: {agents}, both taken as known: intervals are of the design's seeds."]
+    if len(results.tasks) > 1:
+        words.append(f"Mean over {plural(len(found), 'task')}, of seeds with a score on each.")
+    ranged = [short_task(task) for task, scale in found.items() if scale.by_range]
+    if ranged:
+        words.append(f"By the range of returns, as the two are too near: {', '.join(ranged)}.")
+    return " ".join(words)
 
 
 def _score(cell: pd.Series) -> list[str]:

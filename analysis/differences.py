@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from analysis.labels import dataset_name
 from analysis.load import Results
 from analysis.words import short_task
 from harness.config import RunConfig, semantic_fields
@@ -103,6 +104,8 @@ def _values(configs: list[RunConfig], name: str) -> tuple[str, ...]:
 
 
 def _shown(config: RunConfig, dotted: str) -> str:
+    if dotted == "data.digest":
+        return dataset_name(config)
     value: object = config
     for part in dotted.split("."):
         value = getattr(value, part)

@@ -6,6 +6,7 @@ import functools
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from analysis.study import PlannedRun
@@ -13,9 +14,13 @@ from harness.config import RunConfig, semantic_fields
 from harness.config.fields import walk
 
 _NOT_A_DIFFERENCE = {"task", "seed", "agent"}
+DATA = "data"
+"""Stands for `data.mode`, `data.dataset` and `data.digest` together: what a run is trained on."""
 _NO_WORDS = {"True", "False", "None"}
 _BEFORE = {"reward_from": "from "}
 """What a value needs before it to be understood alone."""
+_ORACLE = "oracle"
+"""The section of fields that the agent `oracle` alone has."""
 
 
 def design_labels(runs: Sequence[PlannedRun], configs: Mapping[str, RunConfig | None]) -> dict[str, str]:
@@ -23,7 +28,8 @@ def design_labels(runs: Sequence[PlannedRun], configs: Mapping[str, RunConfig | 
 
     Runs of one (design, task) cell that differ in more than the seed are different things to compare: the
     fields that differ are added to the name, as short as they stay clear (`_shown`): ``rssm (planner.horizon=6)``,
-    ``rssm (window, from image)``.
+    ``rssm (window, from image)``, ``rssm (on pooled)``. So are those of the oracle, but for the random agent, which
+    has none.
 
     Args:
         runs: the runs of all studies of the report.
@@ -36,13 +42,20 @@ def design_labels(runs: Sequence[PlannedRun], configs: Mapping[str, RunConfig | 
     varying: dict[str, set[str]] = defaultdict(set)
     for (design, _), ids in cells.items():
         names = {name for run in ids for name in fields[run]}
-        varying[design] |= {name for name in names if len({fields[run].get(name) for run in ids}) > 1}
+        varying[design] |= {
+            name
+            for name in names
+            if len({fields[run].get(name) for run in ids if _uses(configs[run], name)}) > 1
+        }
+    of_design: dict[str, list[RunConfig | None]] = defaultdict(list)
+    for run in runs:
+        of_design[run.design].append(configs[run.id])
     labels = {}
     for run in runs:
-        cell = [configs[other.id] for other in runs if other.design == run.design]
+        cell = of_design[run.design]
         shown = [_shown(name, configs[run.id], cell) for name in sorted(varying[run.design])]
         agent = run.config.get("agent", "model")
-        labels[run.id] = run.design + (f" ({', '.join(shown)})" if shown and agent == "model" else "")
+        labels[run.id] = run.design + (f" ({', '.join(shown)})" if shown and agent != "random" else "")
     return _unique(runs, labels)
 
 
@@ -63,28 +76,55 @@ def _unique(runs: Sequence[PlannedRun], labels: dict[str, str]) -> dict[str, str
 def _fields(config: RunConfig | None) -> dict[str, str]:
     if config is None:
         return {}
-    fields = semantic_fields(config)
-    return {
+    fields = {
         name: json.dumps(value, sort_keys=True)
-        for name, value in fields.items()
-        if name not in _NOT_A_DIFFERENCE
+        for name, value in semantic_fields(config).items()
+        if name not in _NOT_A_DIFFERENCE and not name.startswith(f"{DATA}.")
     }
+    return fields | {DATA: f"{dataset_name(config)} {config.data.digest}"}
+
+
+def _uses(config: RunConfig | None, name: str) -> bool:
+    """Whether a field can tell a run from another: one that collects nothing does not explore."""
+    return config is None or not (config.offline and name.startswith("exploration."))
+
+
+def dataset_name(config: RunConfig) -> str:
+    """The dataset that a run is trained on, by its name; `online` if it collects its own."""
+    return PurePath(config.data.dataset or "").name if config.offline else "online"
 
 
 def _shown(name: str, config: RunConfig | None, cell: Sequence[RunConfig | None]) -> str:
     """A value: alone where the field has words for values, else with the shortest name that one field has."""
+    if name == DATA:
+        return _data(config, cell)
     value = _show(config, name)
     values = {_show(other, name) for other in cell}
     if all(text.isidentifier() for text in values) and not values & _NO_WORDS:
         return f"{_BEFORE.get(name, '')}{value}"
-    last = name.rpartition(".")[2]
-    return f"{last if _last_parts().count(last) == 1 else name}={value}"
+    section, _, last = name.rpartition(".")
+    return f"{last if section == _ORACLE or _last_parts().count(last) == 1 else name}={value}"
+
+
+def _data(config: RunConfig | None, cell: Sequence[RunConfig | None]) -> str:
+    """`online`, or the dataset; with the start of its digest where the runs have several datasets of the name."""
+    if config is None:
+        return "unknown data"
+    name = dataset_name(config)
+    if not config.offline:
+        return name
+    same = {
+        (other.task, other.data.digest) for other in cell if other is not None and dataset_name(other) == name
+    }
+    several = len(same) > len({task for task, _ in same})
+    return f"on {name}" + (f" {str(config.data.digest)[:6]}" if several else "")
 
 
 @functools.cache
 def _last_parts() -> list[str]:
-    """The names of all fields, without their sections."""
-    return [name.rpartition(".")[2] for name, _ in walk(RunConfig)]
+    """The names of all fields of models, without their sections."""
+    names = [name.rpartition(".") for name, _ in walk(RunConfig)]
+    return [last for section, _, last in names if section != _ORACLE]
 
 
 def _show(config: RunConfig | None, dotted: str) -> str:

@@ -61,6 +61,15 @@ class Results:
         """Names of the designs that are compared, in the order of the plan."""
         return [str(name) for name in self.runs.loc[self.runs["agent"] == "model", "design"].unique()]
 
+    def agents(self, agent: str) -> list[str]:
+        """Names of the forms of an agent that is no model (`random`, `oracle`), in the order of the plan."""
+        return [str(name) for name in self.runs.loc[self.runs["agent"] == agent, "design"].unique()]
+
+    @property
+    def baselines(self) -> list[str]:
+        """Names of the agents that are no models: the random agent, then the forms of the oracle."""
+        return [*self.agents("random"), *self.agents("oracle")]
+
     @property
     def tasks(self) -> list[str]:
         """Names of the tasks, in the order of the plan."""

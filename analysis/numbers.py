@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
+import pandas as pd
+
 from analysis.load import Results
 from analysis.prediction import correlations, horizon_table
-from analysis.scores import score_cells
+from analysis.scores import normalised_means, score_cells
 from analysis.tables import escape, fixed, number
 
 _HEAD = r"""% Made by `wm report`. \input this file, then write \wm{key}; a key that is not below is an error.
@@ -22,6 +24,7 @@ def numbers(results: Results) -> dict[str, str]:
     """Key and formatted value; `undefined` where there is none.
 
     Keys: ``runs.planned``, ``runs.done``, ``score.<design>.<task>.{mean,low,high,n}``,
+    ``score.<design>.<task|all>.normalised`` (with ``.low`` and ``.high``) where both baselines are there,
     ``correlation.<error>.<image|all>.<designs|runs>.<task|all>.{r,rho,n}`` (each with ``.low`` and ``.high``),
     ``horizon.<error>.<design>.<task>.{mean,baseline,ratio}``.
     """
@@ -31,6 +34,11 @@ def numbers(results: Results) -> dict[str, str]:
         key = f"score.{cell['design']}.{cell['task']}"
         found |= {f"{key}.{name}": _value(cell[name]) for name in ("mean", "low", "high")}
         found[f"{key}.n"] = str(cell["n"])
+    scaled = pd.concat([score_cells(results), normalised_means(results)], ignore_index=True)
+    for cell in scaled.dropna(subset=["normalised"]).to_dict("records"):
+        key = f"score.{cell['design']}.{cell['task']}.normalised"
+        found[key] = _value(cell["normalised"], places=2)
+        found |= {f"{key}.{end}": _value(cell[f"normalised_{end}"], places=2) for end in ("low", "high")}
     for line in correlations(results).to_dict("records"):
         sample = str(line["sample"]).split(" ", maxsplit=1)[0]
         key = f"correlation.{line['error']}.{sample}.{line['level']}.{line['task']}"

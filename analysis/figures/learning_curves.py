@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.colours import REFERENCE, Look
+from analysis.colours import ORACLE, REFERENCE, Look
 from analysis.load import Results
 from analysis.scores import score_cells
 from analysis.statistics import estimate
@@ -69,25 +69,29 @@ def _figure(
     tasks = [task for task in results.tasks if (data["task"] == task).any()]
     figure, axes = panels(len(tasks))
     cells = score_cells(results)
-    random = cells[(cells["design"] == "random") & cells["mean"].notna()].set_index("task")
+    shown = {agent: names[0] for agent in ("random", "oracle") if (names := results.agents(agent))}
+    levels = cells[cells["design"].isin(shown.values()) & cells["mean"].notna()]
     for axis, task in zip(axes, tasks, strict=True):
         here = data[data["task"] == task]
         _panel(axis, here, looks)
         drawn = here["return"].tolist()
         if len(here.loc[here["n"] >= BAND_SEEDS]):
             drawn += here.loc[here["n"] >= BAND_SEEDS, ["low", "high"]].to_numpy().ravel().tolist()
-        if task in random.index:
-            level = float(random.loc[task, "mean"])  # type: ignore[arg-type]  # one row a task
-            axis.axhline(level, color=REFERENCE.colour, ls="--", lw=1, zorder=1)
-            drawn.append(level)
+        for level in levels[levels["task"] == task].itertuples():
+            look = REFERENCE if level.design == "random" else ORACLE
+            axis.axhline(float(str(level.mean)), color=look.colour, ls=look.line, lw=1, zorder=1)
+            drawn.append(float(str(level.mean)))
         set_limits(axis, drawn)
         axis.set_title(short_task(task))
         axis.set_xlabel("Environment steps")
         thousands(axis)
     axes[0].set_ylabel(label)
     present = {design: looks[design] for design in results.designs if (data["design"] == design).any()}
-    legend_below(figure, present, reference="random agent" if len(random) else "")
-    return Drawn(name, title, _caption(results, data, bool(len(random))), figure, _with_random(data, random))
+    there = set(levels["design"])
+    present |= {name: Look(ORACLE.colour, "", ORACLE.line) for name in there - {"random"}}
+    legend_below(figure, present, reference="random agent" if "random" in there else "")
+    caption = _caption(results, data, random="random" in there)
+    return Drawn(name, title, caption, figure, _with_levels(data, levels))
 
 
 def _panel(axis: Axes, data: pd.DataFrame, looks: dict[str, Look]) -> None:
@@ -119,20 +123,16 @@ def _panel(axis: Axes, data: pd.DataFrame, looks: dict[str, Look]) -> None:
         )
 
 
-def _with_random(data: pd.DataFrame, random: pd.DataFrame) -> pd.DataFrame:
-    """Adds the dashed lines to the points."""
-    rows = [[task, "random", -1, np.nan, *row] for task, row in _levels(random)]
+def _with_levels(data: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
+    """Adds the lines of the baselines to the points."""
+    names = ["task", "design", "mean", "low", "high", "n", "interval"]
+    rows = [
+        [task, design, -1, np.nan, *numbers] for task, design, *numbers in levels[names].to_numpy().tolist()
+    ]
     return pd.concat([data, pd.DataFrame(rows, columns=COLUMNS)], ignore_index=True) if rows else data
 
 
-def _levels(random: pd.DataFrame) -> list[tuple[str, list[object]]]:
-    columns = ["mean", "low", "high", "n", "interval"]
-    return [
-        (str(task), list(row)) for task, row in zip(random.index, random[columns].to_numpy(), strict=True)
-    ]
-
-
-def _caption(results: Results, data: pd.DataFrame, random: bool) -> str:
+def _caption(results: Results, data: pd.DataFrame, *, random: bool) -> str:
     means = data[data["seed"] == -1]
     counts = data[data["seed"] >= 0].groupby(["task", "design"])["seed"].nunique()
     crowded = data["design"].nunique() > MOST_WITH_SEEDS

@@ -1,4 +1,4 @@
-"""Score by design: the seeds, their mean and its interval, beside the random agent."""
+"""Score by design: the seeds, their mean and its interval, between the random agent and the oracle."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.colours import REFERENCE, Look
+from analysis.colours import ORACLE, REFERENCE, Look
 from analysis.load import Results
 from analysis.scores import BASIS, run_scores, score_cells
 from analysis.style import COLUMN, PAGE, Drawn, inches, wrap
@@ -16,32 +16,54 @@ from analysis.words import interval_words, seed_range, short_task
 ACROSS = 3
 LABEL = 1.9
 """Inches of a line of a design's name at most."""
+CROWDED = 0.3
+"""Of a panel's width: baselines nearer to each other than this have their names to either side."""
 COLUMNS = ["task", "design", "seed", "score", "low", "high", "n", "interval"]
 
 
 def draw(results: Results, looks: dict[str, Look]) -> list[Drawn]:
     """The figure `scores`: a panel a task, a line a design."""
     cells, runs = score_cells(results), run_scores(results)
-    scored = runs[runs["score"].notna() & runs["design"].isin(results.designs)]
-    if scored.empty:
+    lines, further = _baselines(results)
+    if not runs["score"].notna()[runs["design"].isin(results.designs)].any():
         return []
+    designs = [*results.designs, *further]
+    looks = dict.fromkeys(further, ORACLE) | looks
+    scored = runs[runs["score"].notna() & runs["design"].isin(designs)]
     tasks = results.tasks
     across, rows = min(len(tasks), ACROSS), -(-len(tasks) // ACROSS)
-    labels = [wrap(design, LABEL) for design in results.designs]
+    labels = [wrap(design, LABEL) for design in designs]
     width = max(COLUMN * 1.35, max(map(inches, labels)) + 2.9) if across == 1 else PAGE
     line = max(0.17, 0.06 + 0.12 * max(label.count("\n") + 1 for label in labels))
-    height = (line * len(results.designs) + 0.75) * rows + 0.1
+    height = (line * len(designs) + 0.75) * rows + 0.1
     figure = Figure(figsize=(width, height), layout="constrained")
     grid = figure.subplots(rows, across, squeeze=False, sharey=True)
     for i, axis in enumerate(grid.flat):
         if i < len(tasks):
-            _panel(axis, tasks[i], results.designs, cells[cells["task"] == tasks[i]], scored, looks)
+            here = cells[cells["task"] == tasks[i]]
+            limits = _panel(axis, tasks[i], designs, here, scored, looks)
+            _finish(axis, tasks[i], limits, _levels(here, lines))
         else:
             axis.set_axis_off()
     for row in grid:
-        row[0].set_yticks(range(len(results.designs)), labels)
-        row[0].set_ylim(len(results.designs) - 0.4, -0.6)
-    return [Drawn("scores", "Score by design", _caption(cells), figure, _points(scored, cells))]
+        row[0].set_yticks(range(len(designs)), labels)
+        row[0].set_ylim(len(designs) - 0.4, -0.6)
+    return [Drawn("scores", "Score by design", _caption(cells, lines), figure, _points(scored, cells))]
+
+
+def _baselines(results: Results) -> tuple[dict[str, Look], list[str]]:
+    """The baselines that are lines through every panel, and further forms of the oracle, which are rows."""
+    first, *further = [*results.agents("oracle"), ""]
+    lines = dict.fromkeys(results.agents("random"), REFERENCE) | {first: ORACLE}
+    lines.pop("", None)
+    return lines, further[:-1]
+
+
+def _levels(cells: pd.DataFrame, lines: dict[str, Look]) -> list[tuple[str, float, Look]]:
+    """The baselines with a score on a task, from the lowest."""
+    means = cells.set_index("design")["mean"]
+    found = [(name, float(means[name]), look) for name, look in lines.items() if name in means.index]
+    return sorted((each for each in found if np.isfinite(each[1])), key=lambda each: each[1])
 
 
 def _panel(
@@ -51,7 +73,8 @@ def _panel(
     cells: pd.DataFrame,
     scored: pd.DataFrame,
     looks: dict[str, Look],
-) -> None:
+) -> list[float]:
+    """Draws the designs; returns what should be within the panel."""
     means = cells.set_index("design")
     limits: list[float] = []
     for y, design in enumerate(designs):
@@ -77,27 +100,32 @@ def _panel(
         axis.plot(seeds, np.full(len(seeds), y), ls="", marker="|", ms=7, mew=0.9, color=look.colour)
         axis.plot(row["mean"], y, ls="", marker=look.marker, ms=6.5, color=look.colour, mec="white", mew=0.5)
         limits += seeds.tolist() + ([row["low"], row["high"]] if row["n"] > 2 else [])
-    random = "random" in means.index and bool(means["mean"].notna()["random"])
-    if random:
-        level = float(means["mean"]["random"])
-        axis.axvline(level, color=REFERENCE.colour, ls="--", lw=1, zorder=1)
+    return limits
+
+
+def _finish(axis: Axes, task: str, limits: list[float], levels: list[tuple[str, float, Look]]) -> None:
+    """Draws the baselines and sets the limits of a panel, so that all of them are within it."""
+    known = np.array([*limits, *(level for _, level, _ in levels)])
+    known = known[np.isfinite(known)]
+    if len(known):
+        pad = 0.06 * (known.max() - known.min()) + 1e-9 + 0.01 * np.abs(known).max()
+        axis.set_xlim(known.min() - pad, known.max() + pad)
+    left, right = axis.get_xlim()
+    near = len(levels) > 1 and levels[-1][1] - levels[0][1] < CROWDED * (right - left)
+    for i, (name, level, look) in enumerate(levels):
+        axis.axvline(level, color=look.colour, ls=look.line, lw=1, zorder=1)
         axis.annotate(
-            "random",
+            name,
             (level, 1),
             xycoords=("data", "axes fraction"),
             xytext=(0, 1.5),
             fontsize=7,
             textcoords="offset points",
-            ha="center",
+            ha=("right" if i == 0 else "left") if near else "center",
             va="bottom",
-            color=REFERENCE.colour,
+            color=look.colour,
         )
-        limits.append(level)
-    known = np.array(limits)[np.isfinite(limits)]
-    if len(known):
-        pad = 0.06 * (known.max() - known.min()) + 1e-9 + 0.01 * np.abs(known).max()
-        axis.set_xlim(known.min() - pad, known.max() + pad)
-    axis.set_title(short_task(task), pad=13 if random else 5)
+    axis.set_title(short_task(task), pad=13 if levels else 5)
     axis.set_xlabel("Score (return)")
     axis.grid(axis="y", visible=False)
     axis.tick_params(axis="y", length=0)
@@ -109,16 +137,17 @@ def _points(scored: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([seeds, means], ignore_index=True)[COLUMNS]
 
 
-def _caption(cells: pd.DataFrame) -> str:
-    shown = cells[cells["design"] != "random"]
+def _caption(cells: pd.DataFrame, lines: dict[str, Look]) -> str:
+    shown = cells[~cells["design"].isin(lines)]
     words = [
         f"Score: {BASIS}. Strokes: seeds ({seed_range(shown.loc[shown['n'] > 0, 'n'])} a cell); symbols: means;"
     ]
     words.append(f"bars: {interval_words(shown['interval'])}.")
     if (shown["n"] == 2).any():
         words.append("A bar of two seeds may leave the panel.")
-    has_random = ((cells["design"] == "random") & cells["mean"].notna()).any()
-    words.append("Dashed: random agent." if has_random else "The random agent is missing.")
+    there = set(cells.loc[cells["mean"].notna(), "design"])
+    words.append("Dashed: random agent." if "random" in there else "The random agent is missing.")
+    words += [f"Dotted: {name}." for name, look in lines.items() if look is ORACLE and name in there]
     for state in ("diverged", "failed", "unfinished"):
         count = int(shown[state].sum())
         if count:

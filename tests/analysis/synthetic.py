@@ -7,6 +7,7 @@ Every design has a quality q in 0..1. Its score is ``100 + 700 q`` plus seed noi
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -76,6 +77,7 @@ class Options:
     tasks: Sequence[str] = ("dmc/cartpole-swingup",)
     seeds: int = 2
     random_agent: bool = True
+    oracle: Sequence[dict[str, Any]] = ()  # its forms: fields of `oracle`
     episodes: int = 40
     every: int = 4
     final_episodes: int = 5
@@ -134,6 +136,11 @@ def _cells(options: Options) -> Iterable[tuple[RunConfig, tuple[str, str, int], 
         for seed in range(options.seeds if options.random_agent else 0):
             config = RunConfig.model_validate({**shared, "agent": "random", "task": task, "seed": seed})
             yield config, ("random", task, seed), 0.0
+        for form, seed in itertools.product(options.oracle, range(options.seeds)):
+            config = RunConfig.model_validate(
+                {**shared, "agent": "oracle", "oracle": form, "task": task, "seed": seed}
+            )
+            yield config, ("oracle", task, seed), 1.25
 
 
 def merged(*parts: dict[str, Any]) -> dict[str, Any]:

@@ -46,5 +46,30 @@ def test_words_stand_alone_and_other_values_with_their_fields(tmp_path, fields, 
     ]
 
 
+def data(name, digest):
+    return {"data": {"mode": "offline", "dataset": name, "digest": digest}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "shown"),
+    [
+        ([data("/far/from-a", "1f" * 6), data("from-b", "2e" * 6)], ["on from-a", "on from-b"]),
+        ([data("pooled", "1f" * 6), {"exploration": {"cold_start": 3}}], ["on pooled", "online"]),
+        ([data("pooled", "1f" * 6), data("pooled", "2e" * 6)], ["on pooled 1f1f1f", "on pooled 2e2e2e"]),
+    ],
+)
+def test_what_a_run_is_trained_on_is_named_by_its_dataset(tmp_path, fields, shown):
+    assert labels(tmp_path, [(BASE, each) for each in fields]) == [
+        f"{BASE.name} ({words})" for words in shown
+    ]
+
+
+def test_a_dataset_of_every_task_is_one_name(tmp_path):
+    pool, others = data("pooled", "1f" * 6), data("others", "2e" * 6)
+    tasks = ("dmc/cartpole-swingup", "dmc/cheetah-run")
+    names = labels(tmp_path, [(BASE, pool), (BASE, others)], tasks=tasks)
+    assert names == [f"{BASE.name} (on pooled)", f"{BASE.name} (on others)"]
+
+
 def test_a_design_of_one_form_keeps_its_name(tmp_path):
     assert labels(tmp_path, [(BASE, {}), (PIXEL, {"reward_from": "image"})]) == [BASE.name, PIXEL.name]

@@ -201,7 +201,7 @@ def test_everything_renders_with_less(tmp_path, case):
     expected = {
         "nothing begun": "0 of 6 runs done (6 pending), 0 seeds per cell, 6 of 6 cells empty",
         "nothing finished": "1 of 3 runs done (2 running)",
-        "one run": "No random agent in the study",
+        "one run": "Scores are not normalised: the random agent and the oracle are missing",
         "random alone": "2 of 2 runs done",
         "nan": "without finite errors left out of the correlations",
     }
