@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.config import RunConfig
 from harness.config.run import AXES
-from harness.config.sections import EnvConfig
+from harness.config.sections import EnvConfig, PlannerConfig
 from harness.errors import UserError
 from harness.registry import PLANNERS, model_entry
 from harness.supported import contradiction, not_built
@@ -152,11 +152,34 @@ def designs() -> list[dict[str, Any]]:
 
 
 def planners() -> list[dict[str, Any]]:
-    """The built-in planners."""
+    """The built-in planners: planner, summary, `discrete` (whether it has a form for discrete actions), `budget` (what
+    of it counts), `options` (fields of `planner` that it heeds beyond those that all have, with their defaults),
+    source, class, discrete_class, version.
+    """
+    fields = PlannerConfig.model_fields
     return [
-        {"planner": name, "class": entry.path, "version": entry.version, "summary": entry.summary}
+        {
+            "planner": name,
+            "summary": entry.summary,
+            "discrete": entry.discrete is not None,
+            "budget": ["horizon", *entry.budget],
+            "options": {option: fields[option].default for option in entry.uses},
+            "source": PLANNER_SOURCES[name],
+            "class": entry.path,
+            "discrete_class": entry.discrete,
+            "version": entry.version,
+        }
         for name, entry in PLANNERS.items()
     ]
+
+
+PLANNER_SOURCES = {
+    "cem": "Rubinstein 1999; Hafner et al. 2019, arXiv 1811.04551",
+    "icem": "Pinneri et al. 2020, arXiv 2008.06389",
+    "mppi": "Nagabandi et al. 2019, arXiv 1909.11652",
+    "shooting": "Nagabandi et al. 2018, arXiv 1708.02596",
+}
+"""Where the planners were published."""
 
 
 def tasks() -> list[dict[str, Any]]:

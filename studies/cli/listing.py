@@ -20,6 +20,10 @@ _KNOWN = (
     "Any study can name these; globs reach only what a study writes itself. A fragment of the same name under "
     "designs: changes single fields."
 )
+_ALL_PLANNERS = (
+    "All heed planner.objective, planner.discount and planner.particles. The oracle's planner is configured alike, under "
+    "`oracle`, with a smaller budget."
+)
 _WIDEST = 100  # columns of a text
 
 
@@ -72,6 +76,9 @@ def list_(
     designs: names that a study need not write: the eight corners, and the
     designs of google-research/world_models with their budgets and weights.
 
+    planners: the built-in ones, whether they plan discrete actions, and
+    the fields of `planner` that each heeds, with their defaults.
+
         wm list models --size small --image-size 32 --actions 1
     """
     from studies import components
@@ -92,6 +99,8 @@ def list_(
         _show_models(rows, setting)
     elif kind is Kind.DESIGNS:
         _show_designs(rows)
+    elif kind is Kind.PLANNERS:
+        _show_planners(rows)
     else:
         table = plain_table(*(name.replace("_", " ") for name in rows[0]))
         for row in rows:
@@ -199,6 +208,28 @@ def _show_designs(rows: list[dict[str, Any]]) -> None:
     say("\n" + textwrap.fill(_KNOWN, width))
 
 
+def _show_planners(rows: list[dict[str, Any]]) -> None:
+    """What each planner is, its budget and options, and where it comes from; then what all of them heed."""
+    from rich.text import Text
+
+    width = min(console().width, _WIDEST)
+    beside = max(len(row["planner"]) for row in rows) + len("discrete") + 4
+    table = plain_table("planner", "discrete", "is")
+    for row in rows:
+        options = [f"{name} {_literal(value)}," for name, value in row["options"].items()] or ["none,"]
+        parts = [
+            f"{row['summary']};".split(),
+            ["budget:", *(f"{name}," for name in row["budget"][:-1]), f"{row['budget'][-1]};"],
+            ["options:", *options[:-1], options[-1].replace(",", ";")],
+            f"after {row['source']}".split(),
+        ]
+        text = "\n".join(_wrapped(words, max(width - beside, 20)) for words in parts)
+        table.add_row(row["planner"], _word(row["discrete"]), Text(text))
+    console().print(table)
+    for words in (_ALL_PLANNERS, _OWN.format("planner")):
+        say(textwrap.fill(words, width))
+
+
 def _meaning(row: dict[str, Any], shared: dict[str, Any]) -> list[str]:
     """What a known name stands for, in words that a line ends between."""
     axes = {name: value for name, value in row.items() if name not in {"design", "fields"}}
@@ -225,6 +256,11 @@ def _wrapped(parts: list[str], width: int) -> str:
 
 def _short(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _literal(value: Any) -> str:
+    """A value as YAML has it."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _count(value: float | None) -> str:

@@ -15,7 +15,7 @@ from harness.build import build_model, make_streams
 from harness.config import RunConfig
 from harness.cost import model_cost
 from harness.errors import UserError
-from harness.registry import MODELS
+from harness.registry import MODELS, PLANNERS
 from harness.tasks import find_task
 from harness.tasks.catalogue import task_names
 from studies import components
@@ -134,7 +134,11 @@ def test_designs_planners_and_tasks():
         50,
     )
     assert designs[0]["fields"] == {}
-    assert json.loads(wm("planners", "--json").stdout)[0]["planner"] == "cem"
+    planners = {row["planner"]: row for row in json.loads(wm("planners", "--json").stdout)}
+    assert list(planners) == list(PLANNERS) == list(components.PLANNER_SOURCES)
+    assert planners["icem"]["options"]["noise_exponent"] == 2.0
+    assert (planners["cem"]["discrete"], planners["mppi"]["discrete"]) == (True, False)
+    assert planners["shooting"]["budget"] == ["horizon", "proposals"]
     assert [row["task"] for row in json.loads(wm("tasks", "--json").stdout)] == task_names()
     assert "cartpole-balance" in wm("tasks").stdout
 
@@ -158,6 +162,26 @@ def test_the_list_of_designs_says_what_each_is_within_100_columns(columns, monke
     assert "train.clip_norm 1e+09" in text
     assert text.count("train.episodes 1010") == 1
     assert "all of the reference-* designs: size paper," in text
+
+
+@pytest.mark.parametrize("columns", [70, 100, 160])
+def test_the_list_of_planners_says_what_each_heeds(columns, monkeypatch):
+    monkeypatch.setattr(
+        listing, "console", lambda: Console(highlight=False, width=columns, force_terminal=False)
+    )
+    result = wm("planners")
+    lines = [line.rstrip() for line in (result.stdout + result.stderr).splitlines()]
+    assert max(map(len, lines)) <= min(columns, 100)
+    assert [line.split()[:2] for line in lines if line[:1].islower() and line.split()[0] in PLANNERS] == [
+        ["cem", "yes"],
+        ["icem", "no"],
+        ["mppi", "no"],
+        ["shooting", "yes"],
+    ]
+    text = " ".join(" ".join(lines).split())
+    assert "options: warm_start false, initial_std 1.0, reward_weight 0.1, smoothing 0.6;" in text
+    assert "arXiv 2008.06389" in text
+    assert "package.module:Name" in text
 
 
 def test_what_makes_no_sense_is_refused():
