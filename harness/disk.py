@@ -144,6 +144,10 @@ class ArrayReader:
             array: npt.NDArray[Any] = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
         return array
 
+    def stored_bytes(self, name: str) -> int:
+        """Bytes that an array takes in the file."""
+        return self._zip.getinfo(f"{name}.npy").compress_size
+
     @contextmanager
     def _readable(self) -> Iterator[None]:
         try:

@@ -1,7 +1,8 @@
 """Fixed datasets of episodes (the task's probe, built from runs, imported), and the open-loop starts scored on them."""
 
 from harness.datasets.find import dataset_names, find_dataset, manifest_digest, task_slug
-from harness.datasets.fixed import Dataset, build, import_npz
+from harness.datasets.fixed import Dataset, build
+from harness.datasets.imports import import_npz
 from harness.datasets.mapped import MappedReplay, open_mapped
 from harness.datasets.parts import PARTS, Label, Part, PartName
 from harness.datasets.probe import PROBE_VERSION, probe_dataset, probe_directory

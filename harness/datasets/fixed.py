@@ -7,16 +7,15 @@ import json
 import shutil
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from harness.datasets.parts import REMEDY, Label, Part, PartName, overall_digest, part_of
 from harness.disk import disk_errors, sync_directory
-from harness.episodes import Episode, load_npz, save_npz, spec_problems, to_arrays
+from harness.episodes import Episode, load_npz, save_npz, to_arrays
 from harness.errors import RunError, UserError
 from harness.rundir import write_atomically
-from harness.tasks.spec import Task
 
 MANIFEST = "manifest.json"
 _SCHEMA = 1
@@ -115,32 +114,6 @@ def build(
             f"{directory}: holds a dataset made by another recipe; remove it, or choose another place"
         )
     return dataset
-
-
-def import_npz(paths: Sequence[Path], destination: Path, task: Task) -> Dataset:
-    """Makes a dataset of npz episodes from elsewhere.
-
-    Raises:
-        UserError: files that are no episodes of the task; one message lists every problem of every file.
-        RunError: kind ``disk``.
-    """
-    if destination.exists():
-        raise UserError(f"{destination}: exists already; an import makes a new dataset")
-    found: list[str] = [] if paths else ["no files were given"]
-    sources = []
-    for path in paths:
-        try:
-            problems = spec_problems(load_npz(path), task.spec)
-            sources.append({"name": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()})
-        except UserError as error:
-            problems = [str(error).removeprefix(f"{path}: ")]
-        except RunError as error:
-            problems = [str(error).removeprefix(f"{path}: ").removesuffix(error.remedy).strip()]
-        found += [f"{path}: {problem}" for problem in problems]
-    if found:
-        raise UserError(f"cannot import for {task.spec.name}:\n  " + "\n  ".join(found))
-    recipe = {"kind": "import", "task": task.spec.name, "task_version": task.version, "sources": sources}
-    return build(destination, (load_npz(path) for path in paths), recipe)
 
 
 def content_digest(episode: Episode) -> str:

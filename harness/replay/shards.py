@@ -115,6 +115,15 @@ def read_shards(
                 yield episode
 
 
+def shard_files(directory: Path) -> list[Path]:
+    """The shards of a finished run, in order.
+
+    Raises:
+        RunError: kind ``corrupt``: `shards.json` is missing or damaged.
+    """
+    return [directory / shard["file"] for shard in _read_manifest(directory)]
+
+
 def _write_shards(replay: Replay, kept: Retention, raw_bytes: int) -> list[dict[str, Any]]:
     """Writes the shards of the episodes that are kept, one episode in memory at a time."""
     count = len(replay) if kept.keep is None else min(kept.keep, len(replay))

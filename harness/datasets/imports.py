@@ -1,0 +1,90 @@
+"""A dataset from npz episodes that were made elsewhere; every file is checked before anything is written."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from harness.config.sections import EnvConfig
+from harness.datasets.fixed import Dataset, build
+from harness.datasets.parts import Label
+from harness.datasets.selection import held_out
+from harness.episodes import Episode, load_npz, spec_problems
+from harness.errors import RunError, UserError
+from harness.tasks.spec import Task
+
+
+def import_npz(
+    paths: Sequence[Path],
+    destination: Path,
+    task: Task,
+    env: EnvConfig | None = None,
+    *,
+    name: str | None = None,
+    heldout: float = 0.0,
+    seed: int = 0,
+    step: Callable[[], None] = lambda: None,
+) -> Dataset:
+    """Makes a dataset of npz episodes from elsewhere.
+
+    Args:
+        paths: the files, in the order of the dataset.
+        destination: where it goes; must not exist.
+        task: whose episodes they are.
+        env: as the task is configured; noted in the recipe.
+        name: of the task in configurations, if it is not that of its spec.
+        heldout: the part of the episodes that is held out, 0 to 1.
+        seed: decides which.
+        step: called after each file is checked, and again after it is copied.
+
+    Raises:
+        UserError: files that are no episodes of the task; one message lists every problem of every file.
+        RunError: kind ``disk``.
+    """
+    if destination.exists():
+        raise UserError(f"{destination}: exists already; an import makes a new dataset")
+    found: list[str] = [] if paths else ["no files were given"]
+    digests: dict[str, Path] = {}
+    for path in paths:
+        problems, digest = _problems(path, task)
+        if digest and digest in digests:
+            problems.append(f"the same file as {digests[digest]}")
+        digests.setdefault(digest, path)
+        found += [f"{path}: {problem}" for problem in problems]
+        step()
+    if found:
+        raise UserError(f"cannot import for {task.spec.name}:\n  " + "\n  ".join(found))
+    recipe = {
+        "kind": "import",
+        "task": name or task.spec.name,
+        "task_version": task.version,
+        **({"env": env.model_dump(mode="json")} if env else {}),
+        "action_repeat": task.spec.action_repeat,
+        "heldout": heldout,
+        "seed": seed,
+        "sources": [{"name": path.name, "sha256": digest} for digest, path in digests.items()],
+    }
+    chosen = held_out([list(digests)], heldout, seed)
+    labels = [
+        Label("heldout" if digest in chosen else "train", {"file": path.name})
+        for digest, path in digests.items()
+    ]
+    return build(destination, _loaded(paths, step), recipe, labels)
+
+
+def _loaded(paths: Sequence[Path], step: Callable[[], None]) -> Iterator[Episode]:
+    for path in paths:
+        yield load_npz(path)
+        step()
+
+
+def _problems(path: Path, task: Task) -> tuple[list[str], str]:
+    """What is wrong with a file, and the digest of one that is an episode."""
+    try:
+        problems = spec_problems(load_npz(path), task.spec)
+        return problems, hashlib.sha256(path.read_bytes()).hexdigest()
+    except UserError as error:
+        return [str(error).removeprefix(f"{path}: ")], ""
+    except RunError as error:
+        return [str(error).removeprefix(f"{path}: ").removesuffix(error.remedy).strip()], ""
