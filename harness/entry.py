@@ -82,7 +82,7 @@ def _attempt(run: RunDir, monitor: Monitor, owns: Callable[[], bool], datasets: 
     if config.runtime.threads is not None:
         torch.set_num_threads(config.runtime.threads)
     from harness.build import make_device
-    from harness.final import run_model, run_random, settle
+    from harness.final import run_model, run_oracle, run_random, settle
     from harness.session import Session
     from harness.summary import summarised_ending
     from harness.tasks import find_task
@@ -94,12 +94,10 @@ def _attempt(run: RunDir, monitor: Monitor, owns: Callable[[], bool], datasets: 
     )
     task = find_task(config.task, config.env)
     session = Session(run, config, task, device, monitor, owns, datasets)
-    if config.agent == "oracle":
-        raise UserError("agent: oracle does not exist yet; use model or random")
     ending = summarised_ending(run)
     if ending is None:
-        attempt = run_random if config.agent == "random" else run_model
-        ending = attempt(session)
+        attempts = {"model": run_model, "random": run_random, "oracle": run_oracle}
+        ending = attempts[config.agent](session)
     settle(session, ending)
     return ending
 

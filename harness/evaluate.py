@@ -61,8 +61,6 @@ def evaluate_run(
         RunError: rendering does not work, or a file is damaged.
     """
     config = run.read_config()
-    if config.agent == "oracle":
-        raise UserError(f"{run.id}: agent: oracle does not exist yet")
     _check_request(video, episodes, dataset)
     measurer, task = _measurer(config, datasets)
     try:
@@ -84,7 +82,8 @@ def evaluate_run(
         "video": None,
     }
     if agent is None:
-        report("the random agent has no model, hence no forecasts: returns only")
+        which = {"random": "the random agent"}.get(config.agent, "the oracle")
+        report(f"{which} has no model, hence no forecasts: returns only")
     elif dataset is not None:
         name, known = measured or ("own", played)
         report(f"measuring forecasts on {name}: {len(known)} episodes")
@@ -202,8 +201,14 @@ def _play(
 
     if not episodes:
         return []
-    envs = measurer.envs.take(min(episodes, config.runtime.parallel_envs))
     keys = [("replayed", i) for i in range(episodes)]
+    if config.agent == "oracle":
+        from harness.oracle import oracle_of
+
+        with oracle_of(config, task, measurer.streams) as oracle:  # one after another, as in its run
+            envs = measurer.envs.take(1)
+            return play_all(oracle, envs, task.spec, keys, Greedy(), measurer.streams, measurer.tick)
+    envs = measurer.envs.take(min(episodes, config.runtime.parallel_envs))
     player = agent or NoModel(task.spec.action_dim)
     exploration = Greedy() if agent else UniformRandom()
     return play_all(player, envs, task.spec, keys, exploration, measurer.streams, measurer.tick)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import asdict
 from typing import Any
 
@@ -14,16 +15,20 @@ from harness.cost import model_cost
 from harness.disk import save_arrays
 from harness.environments import Environments
 from harness.episodes import Episode, to_arrays
+from harness.kept import KeptEpisodes
 from harness.loop import Diverged, Loop
-from harness.measure import Measurement, Measurer
+from harness.measure import Measurement, Measurer, measured_returns
 from harness.metrics import MetricsLog
 from harness.offline import OfflineData, open_offline
+from harness.oracle import oracle_of
 from harness.provenance import peak_memory_mb
 from harness.replay import finish
+from harness.rollout import play
 from harness.rundir import Ending, RunDir
 from harness.session import Session
 from harness.summary import write_summary
 from harness.tensorboard import rebuild
+from planners.exploration import Greedy
 
 
 def run_model(session: Session) -> Ending:
@@ -68,16 +73,64 @@ def run_random(session: Session) -> Ending:
         Stopped: asked to stop; nothing was written, the next attempt plays the same episodes again.
         LostOwnership: another process owns the run.
     """
-    run = session.run
     envs = Environments(session.task)
     try:
         measurement = _measurer(session, envs).final(NoModel(session.task.spec.action_dim))
     finally:
         envs.close()
+    return _conclude(session, measurement, {})
+
+
+def run_oracle(session: Session) -> Ending:
+    """The oracle: the final phase's episodes, planned on the true simulator.
+
+    They are played one after another, whatever `runtime.parallel_envs` says: a plan is divided over processes as it
+    is, and so an episode's numbers depend on nothing but its key.
+
+    Raises:
+        Stopped: asked to stop; finished episodes are kept, and the next attempt plays the others.
+        LostOwnership: another process owns the run.
+        UserError: the task cannot be simulated.
+    """
+    config, spec, monitor = session.config, session.task.spec, session.monitor
+    keys = [("final", number) for number in range(config.evaluation.final_episodes)]
+    streams, kept = make_streams(config), _kept(session.run)
+    played: list[Episode] = []
+    seconds, steps = 0.0, 0  # of planning; of the present episode
+
+    def tick() -> None:
+        nonlocal steps
+        steps += 1
+        progress = min(1.0, (len(played) + steps / spec.max_steps) / len(keys))
+        monitor.tick(env_steps=sum(episode.length for episode in played) + steps, progress=progress)
+
+    monitor.tick(phase="final")
+    with oracle_of(config, session.task, streams) as agent, closing(Environments(session.task)) as envs:
+        for key in keys:
+            found = kept.read(key[1])
+            if found is None:
+                before, steps = agent.plan_seconds, 0
+                (episode,) = play(agent, envs.take(1), spec, [key], Greedy(), streams, tick)
+                found = episode, agent.plan_seconds - before
+                _check_owned(session)
+                kept.write(key[1], *found)
+            played.append(found[0])
+            seconds += found[1]
+    cost = {"plan_seconds": seconds, "peak_memory_mb": peak_memory_mb()}
+    return _conclude(session, measured_returns(keys, played, "final"), cost)
+
+
+def _kept(run: RunDir) -> KeptEpisodes:
+    return KeptEpisodes(run.path / "partial")
+
+
+def _conclude(session: Session, measurement: Measurement, cost: dict[str, Any]) -> Ending:
+    """Writes what the run of an agent without a model leaves behind."""
+    run = session.run
     _check_owned(session)
     metrics = MetricsLog(run.metrics, 0)
     counters = {"iteration": 0, "env_steps": 0, "grad_steps": 0, "wall_seconds": 0.0}
-    for kind, record in measurement.records:
+    for kind, record in (*measurement.records, *([("cost", cost)] if cost else [])):
         metrics.write(kind, counters | record)
     metrics.close()
     _keep(run, session.config, measurement)
@@ -97,6 +150,7 @@ def settle(session: Session, ending: Ending) -> None:
     finish(run.replay, config.storage.training_frames)
     store = CheckpointStore(run.checkpoint, session.owns)
     store.keep("none" if ending == "diverged" else config.storage.checkpoint)
+    _kept(run).clear()
     if config.storage.tensorboard:
         rebuild(run)
 

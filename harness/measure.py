@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from harness.agent import Agent, EpisodeKey, ModelAgent
+from harness.agent import Agent, EpisodeKey, ModelAgent, NoModel
 from harness.build import model_design
 from harness.config import RunConfig
 from harness.coverage import StateScale
@@ -103,18 +103,9 @@ class Measurer:
 
     def _measure(self, agent: Agent, keys: list[EpisodeKey], phase: Phase) -> Measurement:
         envs = self.envs.take(min(len(keys), self.config.runtime.parallel_envs))
-        exploration: Exploration = Greedy() if isinstance(agent, ModelAgent) else UniformRandom()
-        result = Measurement(
-            episodes=play_all(agent, envs, self.task.spec, keys, exploration, self.streams, self.tick)
-        )
-        for (_, number), episode in zip(keys, result.episodes, strict=True):
-            record = {
-                "return": episode.total_return,
-                "length": episode.length,
-                "episode": number,
-                "phase": phase,
-            }
-            result.records.append(("evaluation", record))
+        exploration: Exploration = UniformRandom() if isinstance(agent, NoModel) else Greedy()
+        played = play_all(agent, envs, self.task.spec, keys, exploration, self.streams, self.tick)
+        result = measured_returns(keys, played, phase)
         if isinstance(agent, ModelAgent):
             self._measure_open_loop(agent, result, phase)
         return result
@@ -176,3 +167,17 @@ class Measurer:
             dataset = probe_dataset(self.datasets, self.task, self.config.env, count)
             self._probe = (list(dataset), dataset.digest)
         return self._probe
+
+
+def measured_returns(keys: Sequence[EpisodeKey], episodes: Sequence[Episode], phase: Phase) -> Measurement:
+    """Episodes with their `evaluation` lines."""
+    result = Measurement(episodes=list(episodes))
+    for (_, number), episode in zip(keys, episodes, strict=True):
+        record = {
+            "return": episode.total_return,
+            "length": episode.length,
+            "episode": number,
+            "phase": phase,
+        }
+        result.records.append(("evaluation", record))
+    return result
