@@ -105,7 +105,8 @@ def _bytes(run: StoredRun) -> tuple[int, int]:
     final = evaluation["final_episodes"] * (frames + columns) if storage["evaluation_episodes"] else 0
     if config["agent"] != "model":
         return final, final
-    collected = config["train"]["episodes"]
+    offline = config.get("data", {}).get("mode") == "offline"
+    collected = 0 if offline else config["train"]["episodes"]
     training = collected * (frames + columns)
     window = evaluation["starts"] * 3 * side * side * (2 + 3 * evaluation["horizon"])
     pictures = 2 * window if storage["forecasts"] else 0

@@ -20,6 +20,7 @@ _OF_FORM = {
     *(f"legacy.{name}" for name in LegacyConfig.model_fields),
 }
 _NO_DIFFERENCE = {"task", "seed", "design", "runtime", "resources", "storage"}
+_NOT_SHOWN = {"data.digest"}  # data.dataset says it
 _MANY = 6  # values that a line lists
 
 
@@ -58,7 +59,7 @@ def varying(runs: Iterable[StoredRun], names: dict[str, str]) -> str:
             if key in _NO_DIFFERENCE or other.get(key) == value:
                 continue
             for name, old, new in _differences(key, other.get(key), value):
-                if name not in _OF_FORM:
+                if name not in _OF_FORM | _NOT_SHOWN:
                     values.setdefault(name, {}).update({str(old): None, str(new): None})
     return ", ".join(
         f"{name} ({', '.join(list(found)[:_MANY])}{', ...' if len(found) > _MANY else ''})"

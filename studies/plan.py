@@ -15,6 +15,7 @@ from harness.registry import suggest
 from harness.rundir import RunDir
 from studies.language import Cell, Dropped, Problem, Study, StudyError, expand, load_study
 from studies.notes import notes
+from studies.offline import Datasets
 from studies.store import StoredRun, StudyDir, open_study
 
 HEX = 12
@@ -87,14 +88,18 @@ def build_plan(study: Study, root: Path) -> Plan:
 
     Raises:
         StudyError: something in the file works in no cell, or a study to reuse does not exist.
+        UserError: a dataset does not fit the runs that train on it.
     """
     home = StudyDir(root / study.name)
     expansion = expand(study)
+    datasets = Datasets(root / "datasets")
+    cells = [replace(cell, config=datasets.planned(cell.config)) for cell in expansion.cells]
+    datasets.raise_problems()
     reusable = _reusable(study, root)
     here = home.on_disk
     runs: dict[str, StoredRun] = {}
     merged: Counter[tuple[str, str]] = Counter()
-    for cell in expansion.cells:
+    for cell in cells:
         run = _planned(cell, home, here, reusable)
         first = runs.setdefault(run.hex, run)
         if first is not run:
@@ -106,7 +111,7 @@ def build_plan(study: Study, root: Path) -> Plan:
         for (first, second), count in merged.items()
     ]
     shared = _reuse_baselines(runs, home, here)
-    remarks = [*expansion.notes, *merges, *shared, *notes(cell.config for cell in expansion.cells)]
+    remarks = [*expansion.notes, *merges, *shared, *datasets.notes(), *notes(cell.config for cell in cells)]
     return Plan(home, list(runs.values()), expansion.dropped, remarks, study)
 
 

@@ -49,6 +49,7 @@ def run(
     from harness.errors import UserError
     from studies import dispatch, store
     from studies.freeze import freeze
+    from studies.offline import check_datasets
     from studies.plan import read_plan
 
     found = read_plan(study, store.runs_root(runs), overrides or [], strict=runs is not None)
@@ -56,6 +57,7 @@ def run(
     todo = dispatch.to_do(seen)
     if debug and not todo:
         raise UserError("nothing is left to run; `wm retry` makes failed runs startable again")
+    check_datasets(found.home.root, todo)
     dispatch.check_rendering(todo)
     dispatch.check_disk(found.home.root, todo, workers)
     opened = freeze(found, adopt=adopt)  # what is refused above writes nothing
@@ -174,11 +176,14 @@ def train(
     """Trains one run, without a study; calling again continues it."""
     from studies import alone, dispatch, store
     from studies.language import load_config
+    from studies.offline import check_datasets, fill
 
-    one = alone.run_for(output_dir, load_config(config, overrides or []))
+    root = store.runs_root(runs)
+    one = alone.run_for(output_dir, fill(load_config(config, overrides or []), root / "datasets"))
+    check_datasets(root, [one])
     dispatch.check_rendering([one])
     alone.make(one)
-    seen, report = dispatch.run_all([one], 1, store.runs_root(runs) / "datasets")
+    seen, report = dispatch.run_all([one], 1, root / "datasets")
     condition = seen[0].condition
     say(f"{condition}: {one.path}" + (f"\n{condition.note}" if condition.note else ""))
     if condition.name == "failed":

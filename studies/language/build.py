@@ -66,8 +66,8 @@ class Builder:
             self.under[label] = self.base | exploded(plain_fields(self.design(label).fields))
         merged = self.under[label] | exploded(cell) | self.overrides
         if merged.get("agent", "model") != "model":
-            for axis in AXES:
-                merged.pop(axis, None)
+            for name in [*AXES, *(name for name in merged if name.startswith("data."))]:
+                merged.pop(name, None)
             merged["design"] = merged["agent"]
         if self.rules or self.resources:
             granted = dict(self.resources)
