@@ -94,7 +94,7 @@ class CEM:
             elite_return = elites.mean_return()
             mean, std, root = self._refitted(elites, mean, std, root)
         by_mean = self.action == "mean"
-        sequence = mean if by_mean else best.plan
+        sequence = mean.clamp(-1, 1) if by_mean else best.plan  # a mean of ones may round to more
         diagnostics = {"std": std.mean((1, 2)), "best_return": best.returns, "rejected": best.rejected}
         plan = Plan(sequence[:, 0], sequence, elite_return if by_mean else best.returns, diagnostics)
         return plan, None if state is None else shifted(mean)

@@ -137,6 +137,6 @@ class ICEM:
         found = elites.found[:, None, None]
         elite_mean = elites.mean()
         variance = (elites.weights[:, :, None, None] * (elites.actions - elite_mean[:, None]).square()).sum(1)
-        new_mean = MOMENTUM * mean + (1 - MOMENTUM) * elite_mean
+        new_mean = (MOMENTUM * mean + (1 - MOMENTUM) * elite_mean).clamp(-1, 1)  # ones may round to more
         new_std = (MOMENTUM * std + (1 - MOMENTUM) * variance.sqrt()).clamp(min=self.std_floor)
         return torch.where(found, new_mean, mean), torch.where(found, new_std, std)

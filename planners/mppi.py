@@ -74,7 +74,7 @@ class MPPI:
             actions = (mean[:, None] + samples[:, iteration]).clamp(-1, 1)  # [B, C, H, A]
             returns, refused = screen(score(context, actions))  # [B, C]
             weights, found = self._weights(returns)
-            moved = (weights[:, :, None, None] * actions).sum(1)
+            moved = (weights[:, :, None, None] * actions).sum(1).clamp(-1, 1)  # ones may round to more
             mean = torch.where(found[:, None, None], moved, mean)
             expected = torch.where(found, torch.where(weights > 0, weights * returns, 0).sum(1), -torch.inf)
             effective = 1 / weights.square().sum(1)

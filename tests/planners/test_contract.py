@@ -56,6 +56,19 @@ def test_candidates_and_plans_are_actions(name, discrete, budget, dim, seed):
         assert all(value.shape == (2,) for value in each.diagnostics.values())
 
 
+@pytest.mark.parametrize("name", CONTINUOUS)
+@pytest.mark.parametrize("proposals", [7, 10, 18, 111])
+def test_a_mean_of_ones_is_not_more_than_one(name, proposals):
+    """A weighted sum of ones rounds to 1.0000001, which an environment may refuse."""
+    options = {} if name.startswith(("mppi", "shooting")) else {"elites": proposals}
+    planner = build(name, Budget(2, 3, proposals), 2, **options)
+    noise = {key: value * 0 + 99.0 for key, value in noise_of(planner, 1).items()}
+    if name == "shooting":
+        noise["proposals"] = noise["proposals"] * 0 + 1
+    plan, _ = planner.plan(lambda _c, a: a.sum((-1, -2)), None, planner.initial(1), noise)
+    assert plan.sequence.max() <= 1
+
+
 @planners
 @settings(max_examples=10)
 @given(budget=budgets, dim=st.integers(1, 3), seed=seeds)
@@ -144,9 +157,7 @@ def test_the_plan_compiles_whole(name, discrete):
     torch._dynamo.reset()
     planner = build(name, Budget(2, 2, 8), 2, discrete=discrete)
     noise, state = noise_of(planner, 2), planner.initial(2)
-    compiled = torch.compile(
-        lambda n, s: planner.plan(anything, None, s, n), fullgraph=True, backend="eager"
-    )
+    compiled = torch.compile(lambda n, s: planner.plan(anything, None, s, n), fullgraph=True, backend="eager")
     plan, after = compiled(noise, state)
     expected, expected_after = planner.plan(anything, None, state, noise)
     torch.testing.assert_close(tuple(plan[:3]), tuple(expected[:3]))
