@@ -4,7 +4,7 @@
 
     this process     snapshots [B], actions [B, C, H, A] --> B x C sequences --> shares --> rewards [B, C, H]
                                                                 |      |
-    others           python -m harness.simulation FD  <---------+------+   a simulator each, no frames
+    others           serve(FD)  <------------------------------+------+   a simulator each, no frames
 
 The processes are programs of their own, neither forked (OpenGL and threads do not survive that) nor importing the
 caller's main module. One ends when the other end of its socket is closed, so that none outlives who started it.
@@ -184,7 +184,7 @@ class _Process:
         self._socket, far = Pipe()
         path = os.pathsep.join(dict.fromkeys([str(Path(__file__).parents[1]), *filter(None, sys.path)]))
         self._program = subprocess.Popen(
-            [sys.executable, "-P", "-m", "harness.simulation", str(far.fileno())],
+            [sys.executable, "-P", "-c", f"from harness.simulation import serve; serve({far.fileno()})"],
             env=os.environ | {"PYTHONSAFEPATH": "1", "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
             stdin=subprocess.DEVNULL,
             pass_fds=[far.fileno()],
@@ -232,8 +232,20 @@ class _Process:
         )
 
 
-def _serve(socket: Connection) -> None:
-    """Rolls shares out until the other end hangs up."""
+def serve(handle: int) -> None:
+    """The program of another process: rolls out what comes through a socket until the other end hangs up."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)  # whoever started this decides when it ends
+    with Connection(handle) as socket:
+        try:
+            _answer(socket)
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            return
+        except Exception:  # noqa: BLE001 - the other end raises it
+            socket.send(traceback.format_exc())
+
+
+def _answer(socket: Connection) -> None:
     name, config = socket.recv()
     task = find_task(name, config)
     env = task.make()
@@ -243,20 +255,3 @@ def _serve(socket: Connection) -> None:
             socket.send(play_share(simulator_of(env), share, discrete=task.spec.discrete))
     finally:
         env.close()
-
-
-def main(arguments: Sequence[str]) -> None:
-    """The program of another process: simulates what comes through the socket of the number given."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):
-        signal.signal(number, signal.SIG_IGN)  # whoever started this decides when it ends
-    with Connection(int(arguments[0])) as socket:
-        try:
-            _serve(socket)
-        except (EOFError, BrokenPipeError, ConnectionResetError):
-            return
-        except Exception:  # noqa: BLE001 - the other end raises it
-            socket.send(traceback.format_exc())
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

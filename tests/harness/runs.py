@@ -36,7 +36,7 @@ def tiny_config(**changes: Any) -> RunConfig:
     for name, value in changes.items():
         section, _, field = name.rpartition("__")
         (fields.setdefault(section, {}) if section else fields)[field] = value
-    if fields.get("agent") == "random":
+    if fields.get("agent") in {"random", "oracle"}:
         for axis in ("predict", "space", "dynamics", "size"):
             fields.pop(axis)
     return RunConfig.model_validate(fields)
