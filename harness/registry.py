@@ -181,7 +181,12 @@ def planner_version(name: str) -> int:
 
 def task_version(name: str) -> int:
     """The version of a task family, or of a task of the user's own."""
-    return own_version(name) if ":" in name else TASK_VERSIONS.get(name.partition("/")[0], 0)
+    return own_version(name) if is_own_task(name) else TASK_VERSIONS.get(name.partition("/")[0], 0)
+
+
+def is_own_task(name: str) -> bool:
+    """Whether a task's name is `package.module:Name`; `gym/package.module:Id-v0` is one of Gymnasium's."""
+    return ":" in name and "/" not in name
 
 
 def _known_planner(name: str) -> str:

@@ -9,7 +9,7 @@ from functools import cache
 from harness.config import RunConfig
 from harness.config.sections import EnvConfig
 from harness.errors import UserError
-from harness.registry import MODELS, model_entry, planner_path
+from harness.registry import MODELS, is_own_task, model_entry, planner_path
 from harness.tasks import TaskSpec, find_task
 from models.sizes import sizes_for
 
@@ -56,7 +56,7 @@ def contradiction(config: RunConfig) -> str:
 def _planner_clash(config: RunConfig) -> str:
     """A planner that has no form for the task's actions."""
     name = (config.oracle if config.agent == "oracle" else config.planner).name
-    if ":" in name or ":" in config.task:
+    if ":" in name or is_own_task(config.task):
         return ""
     try:
         planner_path(name, discrete=_spec(config.task, config.env).discrete)
@@ -67,7 +67,7 @@ def _planner_clash(config: RunConfig) -> str:
 
 def _too_long(config: RunConfig) -> str:
     needed = config.evaluation.context + config.evaluation.horizon - 1
-    if ":" in config.task or needed <= (steps := _spec(config.task, config.env).max_steps):
+    if is_own_task(config.task) or needed <= (steps := _spec(config.task, config.env).max_steps):
         return ""
     return (
         f"evaluation.context ({config.evaluation.context}) and evaluation.horizon ({config.evaluation.horizon}) "
@@ -138,7 +138,7 @@ def _legacy_clash(config: RunConfig) -> str:
 
 def _side_clash(config: RunConfig) -> str:
     side = config.env.image_size
-    if ":" in config.task or (config.predict, config.space) != ("images", "pixel") or side % 8 == 0:
+    if is_own_task(config.task) or (config.predict, config.space) != ("images", "pixel") or side % 8 == 0:
         return ""
     return (
         f"env.image_size ({side}): SV2P, the design that predicts images in pixel space, takes frames whose side 8 "

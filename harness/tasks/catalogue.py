@@ -6,42 +6,60 @@ import re
 
 from harness.config.sections import EnvConfig
 from harness.errors import UserError
+from harness.places import where_in
 from harness.registry import load, suggest
+from harness.tasks.atari_table import GAMES
 from harness.tasks.spec import Task, TaskSpec
 from harness.tasks.suite_table import SUITE
 
 _OWN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
-_TOY = ("toy/point-mass",)
-_BUILT_IN = frozenset((*(f"dmc/{name}" for name in SUITE), *_TOY))
+_GYM = re.compile(r"gym/([A-Za-z_]\w*(\.[A-Za-z_]\w*)*:)?([\w-]+/)?[\w.-]+")
+_TOY = ("toy/catch", "toy/point-mass")
+_BUILT_IN = frozenset((*(f"dmc/{name}" for name in SUITE), *(f"atari/{name}" for name in GAMES), *_TOY))
 
 
 def task_names() -> list[str]:
-    """The names of the built-in tasks, sorted."""
+    """The names of the built-in tasks, sorted; any ``gym/<id>`` is one too, see `harness.tasks.registered`."""
     return sorted(_BUILT_IN)
 
 
 def task_exists(name: str) -> bool:
-    """Whether a name is a built-in task, or has the form ``package.module:Name``; nothing is imported."""
-    return name in _BUILT_IN or _OWN.fullmatch(name) is not None
+    """Whether a name is a built-in task, or has the form ``gym/<id>`` or ``package.module:Name``; nothing is
+    imported.
+    """
+    return name in _BUILT_IN or _OWN.fullmatch(name) is not None or _GYM.fullmatch(name) is not None
 
 
 def check_task(name: str) -> None:
-    """Refuses a name that `task_exists` does not know; fast enough for every cell of a large grid.
+    """Refuses a name that `task_exists` does not know, and an id that Gymnasium does not know; fast enough for every
+    cell of a large grid.
 
     Raises:
         UserError: with the nearest known name.
     """
     if task_exists(name):
+        if name.startswith("gym/"):
+            from harness.tasks.registered import check_registered
+
+            check_registered(name)
         return
+    if name.startswith("gym/"):
+        raise UserError(
+            f"task {name[:80]}: write gym/<id>, such as gym/CartPole-v1 or gym/package.module:Id-v0"
+        )
     if ":" in name:
-        raise UserError(f"task {name}: a task of your own is named package.module:Name")
+        raise UserError(f"task {name[:80]}: a task of your own is named package.module:Name")
     known = sorted(_BUILT_IN)
-    hint = suggest(name, known) or suggest(f"dmc/{name}", known)
-    raise UserError(f"unknown task {name}{hint}; `wm list tasks` names all, or give package.module:Name")
+    guesses = [name, *(f"{family}/{name}" for family in ("dmc", "atari", "toy"))]
+    hint = next((found for guess in guesses if (found := suggest(guess, known))), "")
+    raise UserError(
+        f"unknown task {name[:80]}{hint}; `wm list tasks` names all, or give gym/<id> or package.module:Name"
+    )
 
 
 def find_task(name: str, env: EnvConfig) -> Task:
-    """The task of a name, configured. A simulator loads only in its `make`.
+    """The task of a name, configured. A simulator loads only in its `make`; to read the spec of a ``gym/<id>``, its
+    environment is made once, without drawing.
 
     A task of the user's own, ``package.module:Name``, is a class made as ``Name(env)`` with attributes `spec`
     and integer `version` and a method `make`.
@@ -50,23 +68,48 @@ def find_task(name: str, env: EnvConfig) -> Task:
         UserError: no such task, or the configuration does not fit it.
     """
     check_task(name)
-    if name in _TOY:
-        from harness.tasks.toy import PointMass
+    family = name.partition("/")[0] if "/" in name else "own"
+    if env.sticky is not None and family not in {"atari", "own"}:
+        raise UserError(
+            f"env.sticky ({env.sticky:g}) is for Atari games; the task {name} has no sticky actions"
+        )
+    return _FAMILIES[family](name, env)
 
-        return PointMass(env)
-    if name in _BUILT_IN:
-        from harness.tasks.dmc import SuiteEnvironments
 
-        return SuiteEnvironments(name, env)
-    return _own_task(name, env)
+def _suite(name: str, env: EnvConfig) -> Task:
+    from harness.tasks.dmc import SuiteEnvironments
+
+    return SuiteEnvironments(name, env)
+
+
+def _toy(name: str, env: EnvConfig) -> Task:
+    from harness.tasks.catch import Catch
+    from harness.tasks.toy import PointMass
+
+    return Catch(env) if name == "toy/catch" else PointMass(env)
+
+
+def _atari(name: str, env: EnvConfig) -> Task:
+    from harness.tasks.atari import AtariGame
+
+    return AtariGame(name, env)
+
+
+def _gym(name: str, env: EnvConfig) -> Task:
+    from harness.tasks.registered import RegisteredTask
+
+    return RegisteredTask(name, env)
 
 
 def _own_task(name: str, env: EnvConfig) -> Task:
     """A task from an installed package, with its attributes checked."""
     try:
         task = load(name)(env)
-    except TypeError as error:
-        raise UserError(f"{name} cannot be made as {name.partition(':')[2]}(env): {error}") from error
+    except UserError:
+        raise
+    except Exception as error:
+        made = f"{name} cannot be made as {name.partition(':')[2]}(env)"
+        raise UserError(f"{made}: {where_in(error, [name])}") from error
     if not isinstance(getattr(task, "spec", None), TaskSpec):
         raise UserError(f"{name} needs an attribute `spec`, a harness.tasks.TaskSpec")
     if not isinstance(getattr(task, "version", None), int):
@@ -77,3 +120,6 @@ def _own_task(name: str, env: EnvConfig) -> Task:
         raise UserError(f"{name} needs a method `make()` that returns a Gymnasium environment")
     found: Task = task
     return found
+
+
+_FAMILIES = {"dmc": _suite, "toy": _toy, "atari": _atari, "gym": _gym, "own": _own_task}

@@ -21,8 +21,8 @@ from harness.tasks import find_task, task_names, task_exists
 names = task_names()
 assert not {"numpy", "gymnasium", "torch"} & set(sys.modules), "task_names is for the command line"
 specs = [find_task(name, EnvConfig()).spec for name in names]
-assert len(specs) == len(names) > 50
-assert not {"torch", "dm_control", "mujoco"} & set(sys.modules)
+assert len(specs) == len(names) > 150
+assert not {"torch", "dm_control", "mujoco", "ale_py"} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -72,7 +72,7 @@ def test_state_dim_counts_what_a_reset_draws_anew():
 
 
 def test_lqr_is_the_one_that_ends_and_has_no_bound():
-    for name in task_names():
+    for name in (name for name in task_names() if name.startswith("dmc/")):
         spec = find_task(name, EnvConfig()).spec
         assert spec.terminates == (spec.reward_range is None) == ("lqr" in name), name
 
@@ -84,6 +84,10 @@ def test_lqr_is_the_one_that_ends_and_has_no_bound():
         ("cheetah-run", "dmc/cheetah-run"),
         ("dmc/cheetah_run", "dmc/cheetah-run"),
         ("toy/pointmass", "toy/point-mass"),
+        ("catch", "toy/catch"),
+        ("Pong", "atari/Pong"),
+        ("atari/pong", "atari/Pong"),
+        ("atari/Pong-v5", "atari/Pong"),
     ],
 )
 def test_a_wrong_name_suggests_the_right_one(wrong, right):
@@ -110,6 +114,15 @@ def test_a_camera_that_does_not_exist_is_refused_before_anything_starts():
         find_task("dmc/cheetah-run", EnvConfig(camera=2))
     with pytest.raises(UserError, match="one camera"):
         find_task("toy/point-mass", EnvConfig(camera=1))
+
+
+def test_sticky_actions_are_for_atari_and_for_tasks_of_ones_own():
+    sticky = EnvConfig(sticky=0.1)
+    for name in ("dmc/cheetah-run", "toy/catch", "toy/point-mass"):
+        with pytest.raises(UserError, match=r"env\.sticky \(0\.1\) is for Atari games"):
+            find_task(name, sticky)
+    find_task("atari/Pong", sticky)
+    find_task(f"{__name__}:Own", sticky)
 
 
 class Own:
@@ -143,6 +156,12 @@ class NoArgument(Own):
         pass
 
 
+class Fails(Own):
+    def __init__(self, env):
+        super().__init__(env)
+        self.size = {}["size"]
+
+
 def test_a_task_of_ones_own():
     task = find_task(f"{__name__}:Own", EnvConfig(image_size=16))
     assert task.version == 3
@@ -157,6 +176,10 @@ def test_a_task_of_ones_own():
         ("NoSpec", "TaskSpec"),
         ("NoMake", "`make"),
         ("NoArgument", "env"),
+        (
+            "Fails",
+            r"cannot be made as Fails\(env\): KeyError: 'size' \(.*test_tasks.py:[0-9]+, in __init__\)",
+        ),
         ("Nobody", "has no Nobody"),
     ],
 )
