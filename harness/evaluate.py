@@ -1,7 +1,11 @@
-"""A trained run seen again: its returns, its open-loop errors on any dataset, a video. Nothing of the run changes."""
+"""A trained run seen again: its returns, its open-loop errors on any dataset, a video.
+
+Nothing of the run changes; errors on a dataset may be kept beside it, in ``eval/<dataset>.json``.
+"""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -11,15 +15,21 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from harness.config import RunConfig, component_versions
-from harness.episodes import Episode, spec_problems
+from harness.disk import disk_errors
+from harness.episodes import Episode
 from harness.errors import UserError
 from harness.pictures import episode_video, save_video, video_format
-from harness.rundir import RunDir
+from harness.rundir import RunDir, write_atomically
 
 if TYPE_CHECKING:
-    from harness.agent import ModelAgent
+    from harness.agent import Agent, ModelAgent
+    from harness.chosen import Chosen
+    from harness.datasets import Episodes, PartName
     from harness.measure import Measurer
     from harness.tasks.spec import Task
+
+SAVED_VERSION = 1
+"""Changes with the meaning of what `wm evaluate --save` writes: files of another version are measured again."""
 
 Report = Callable[[str], None]
 
@@ -32,7 +42,9 @@ def evaluate_run(
     run: RunDir,
     *,
     dataset: str | Path | None = "probe",
+    part: PartName | None = None,
     episodes: int = 5,
+    save: bool = False,
     video: Path | None = None,
     datasets: Path,
     report: Report = _quiet,
@@ -43,10 +55,14 @@ def evaluate_run(
     episodes begin elsewhere than those of the run itself, and are the same at every call.
 
     Args:
-        run: its directory is only read.
-        dataset: `probe` (the task's, as in the run), `own` (the episodes just played), the directory of a dataset,
-            or its name under `datasets`; None measures no forecasts.
+        run: its directory is only read, but for `save`.
+        dataset: `probe` (the task's, as in the run), `own` (the episodes just played), `heldout` (of the dataset that
+            an offline run was trained on), a dataset by its name under `datasets` or its directory; None measures no
+            forecasts.
+        part: of a dataset; None: the held-out part if it has one, else all of it.
         episodes: how many are played.
+        save: write the errors on a dataset to ``eval/<dataset>.json`` of a finished run, where a report finds them;
+            what is saved already for the same episodes and component versions is not measured again.
         video: where the first episode goes: .gif, .webp or .png.
         datasets: RUNS/datasets; the task's probe is made there if it is missing.
         report: told what is being done, and what to be aware of.
@@ -54,48 +70,63 @@ def evaluate_run(
     Returns:
         JSON-able: `run`, `design`, `task`, `seed`, `state`, `n`, `mean`, `std` (of the sample; null for one
         episode), `returns`, `lengths`, `open_loop` (the lists over the horizon of an `open_loop` line of
-        metrics.jsonl, or null) and `video`.
+        metrics.jsonl, or null), `video` and `saved` (the file, or null).
 
     Raises:
         UserError: no weights are kept, the dataset is unknown or of another task, or the video cannot be written.
         RunError: rendering does not work, or a file is damaged.
     """
-    config = run.read_config()
-    _check_request(video, episodes, dataset)
+    config, state = run.read_config(), run.read_state()
+    _check_request(video, episodes, dataset, save=save)
+    if save and (state is None or state.state != "done"):
+        raise UserError(f"{run.id}: only what is measured of a finished run is saved")
     measurer, task = _measurer(config, datasets)
-    try:
-        agent = _load_agent(run, config, task, measurer, report) if config.agent == "model" else None
-        measured = _chosen_episodes(config, task, dataset, datasets) if agent else None
-        report(f"playing {episodes} episodes of {config.task}")
-        played = _play(config, task, measurer, agent, episodes)
-    finally:
-        measurer.envs.close()
-    state = run.read_state()
     result: dict[str, Any] = {
         "run": run.id,
         "design": config.label,
         "task": config.task,
         "seed": config.seed,
         "state": state.state if state else None,
-        **_statistics(played),
+        **_statistics([]),
         "open_loop": None,
         "video": None,
+        "saved": None,
     }
-    if agent is None:
-        which = {"random": "the random agent"}.get(config.agent, "the oracle")
-        report(f"{which} has no model, hence no forecasts: returns only")
-    elif dataset is not None:
-        name, known = measured or ("own", played)
+    chosen = _choose(measurer, dataset, part)
+    if save and chosen is not None:
+        result |= {"open_loop": _read_saved(run, config, chosen), "saved": str(_saved_file(run, chosen))}
+        if result["open_loop"] is not None and not episodes:
+            return result
+    model = _load_agent(run, config, task, measurer, report) if config.agent == "model" else None
+    try:
+        report(f"playing {episodes} episodes of {config.task}")
+        played = _play(config, task, measurer, model, episodes)
+    finally:
+        measurer.envs.close()
+    result |= _statistics(played)
+    if model is None:
+        report(f"the {config.agent} agent has no model, hence no forecasts: returns only")
+    elif dataset is not None and result["open_loop"] is None:
+        name, known = (chosen.name, chosen.episodes) if chosen else ("own", played)
         report(f"measuring forecasts on {name}: {len(known)} episodes")
-        result["open_loop"] = _open_loop(measurer, agent, name, known)
+        result["open_loop"] = record = _open_loop(measurer, model, name, known)
+        if save and chosen is not None:
+            _save(run, config, chosen, record)
     if video is not None:
         save_video(video, episode_video(played[0].image, played[0].reward))
         result["video"] = str(video)
     return result
 
 
-def _check_request(video: Path | None, episodes: int, dataset: str | Path | None) -> None:
+def _check_request(video: Path | None, episodes: int, dataset: str | Path | None, *, save: bool) -> None:
     """Refuses before anything is played what could not be delivered."""
+    from harness.chosen import OF_THE_RUN
+
+    if save and (dataset is None or str(dataset) in OF_THE_RUN):
+        raise UserError(
+            f"--save needs --dataset with the name of a dataset; the errors on {' and '.join(OF_THE_RUN)} are in the "
+            "run's own metrics"
+        )
     if not episodes and (video is not None or dataset == "own"):
         raise UserError("a video and forecasts on own episodes need at least one episode")
     if video is not None:
@@ -164,54 +195,42 @@ def _weights(run: RunDir, config: RunConfig) -> dict[str, Any]:
     raise UserError(f"{run.id}: no weights to evaluate: {why}")
 
 
-def _chosen_episodes(
-    config: RunConfig, task: Task, dataset: str | Path | None, datasets: Path
-) -> tuple[str, list[Episode]] | None:
-    """Name and episodes of a dataset; None for `own`, whose episodes are not played yet, and for no dataset."""
-    from harness.datasets import Dataset, probe_dataset
-
-    if dataset is None or dataset == "own":
+def _choose(measurer: Measurer, dataset: str | Path | None, part: PartName | None) -> Chosen | None:
+    if dataset is None or measurer.config.agent != "model":
         return None
-    if dataset == "probe":
-        return "probe", list(probe_dataset(datasets, task, config.env, config.evaluation.probe_episodes))
-    places = [Path(dataset), datasets / dataset]
-    found = next((place for place in places if (place / "manifest.json").is_file()), None)
-    if found is None:
-        looked = " and ".join(str(place) for place in dict.fromkeys(places))
-        raise UserError(
-            f"unknown dataset {dataset}: use probe, own, or a directory with a manifest.json (looked at {looked})"
-        )
-    known = list(Dataset(found))
-    wrong = [
-        f"episode {i}: {problem}"
-        for i, episode in enumerate(known)
-        for problem in spec_problems(episode, task.spec)
-    ]
-    if wrong:
-        raise UserError(f"{found} does not fit {config.task}:\n  " + "\n  ".join(wrong[:10]))
-    return f"dataset {found.name}", known
+    from harness.chosen import choose
+
+    return choose(measurer, dataset, part)
 
 
 def _play(
-    config: RunConfig, task: Task, measurer: Measurer, agent: ModelAgent | None, episodes: int
+    config: RunConfig, task: Task, measurer: Measurer, model: ModelAgent | None, episodes: int
+) -> list[Episode]:
+    """Noise-free episodes of the run's agent."""
+    if not episodes:
+        return []
+    if config.agent == "oracle":
+        from harness.oracle import oracle_of
+
+        with oracle_of(config, task, measurer.streams) as oracle:
+            return _play_with(oracle, config, task, measurer, episodes)
+    from harness.agent import NoModel
+
+    return _play_with(model or NoModel(task.spec.action_dim), config, task, measurer, episodes)
+
+
+def _play_with(
+    agent: Agent, config: RunConfig, task: Task, measurer: Measurer, episodes: int
 ) -> list[Episode]:
     from harness.agent import NoModel
     from harness.rollout import play_all
     from planners.exploration import Greedy, UniformRandom
 
-    if not episodes:
-        return []
+    beside = 1 if config.agent == "oracle" else config.runtime.parallel_envs
+    envs = measurer.envs.take(min(episodes, beside))
     keys = [("replayed", i) for i in range(episodes)]
-    if config.agent == "oracle":
-        from harness.oracle import oracle_of
-
-        with oracle_of(config, task, measurer.streams) as oracle:  # one after another, as in its run
-            envs = measurer.envs.take(1)
-            return play_all(oracle, envs, task.spec, keys, Greedy(), measurer.streams, measurer.tick)
-    envs = measurer.envs.take(min(episodes, config.runtime.parallel_envs))
-    player = agent or NoModel(task.spec.action_dim)
-    exploration = Greedy() if agent else UniformRandom()
-    return play_all(player, envs, task.spec, keys, exploration, measurer.streams, measurer.tick)
+    exploration = UniformRandom() if isinstance(agent, NoModel) else Greedy()
+    return play_all(agent, envs, task.spec, keys, exploration, measurer.streams, measurer.tick)
 
 
 def _statistics(played: list[Episode]) -> dict[str, Any]:
@@ -225,9 +244,7 @@ def _statistics(played: list[Episode]) -> dict[str, Any]:
     }
 
 
-def _open_loop(
-    measurer: Measurer, agent: ModelAgent, name: str, known: list[Episode]
-) -> dict[str, Any] | None:
+def _open_loop(measurer: Measurer, agent: ModelAgent, name: str, known: Episodes) -> dict[str, Any]:
     outcome = measurer.open_loop(agent, name, known)
     if outcome is None:
         raise UserError(
@@ -241,3 +258,39 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _saved_file(run: RunDir, chosen: Chosen) -> Path:
+    return run.evaluation / f"{chosen.name}.json"
+
+
+def _identity(run: RunDir, config: RunConfig, chosen: Chosen) -> dict[str, Any]:
+    """What a saved measurement is of; equal ones are equal."""
+    return {
+        "schema": SAVED_VERSION,
+        "id": run.id,
+        "dataset": chosen.name,
+        "part": chosen.part,
+        "digest": chosen.digest,
+        "versions": component_versions(config),
+    }
+
+
+def _save(run: RunDir, config: RunConfig, chosen: Chosen, record: dict[str, Any]) -> None:
+    content = _identity(run, config, chosen) | {"episodes": len(chosen.episodes), "open_loop": record}
+    file = _saved_file(run, chosen)
+    with disk_errors(file):
+        run.evaluation.mkdir(exist_ok=True)
+        write_atomically(file, json.dumps(content))
+
+
+def _read_saved(run: RunDir, config: RunConfig, chosen: Chosen) -> dict[str, Any] | None:
+    """The errors that were saved for these episodes, if they were measured as they would be today."""
+    try:
+        content = json.loads(_saved_file(run, chosen).read_bytes())
+        wanted = _identity(run, config, chosen)
+        record: dict[str, Any] = content["open_loop"]
+        same = {name: content.get(name) for name in wanted} == wanted
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return record if same else None

@@ -95,7 +95,7 @@ class Measurer:
     def state_scale(self) -> StateScale | None:
         """The unit of each dimension of the simulator's state, from the probe; None where there is no state."""
         if not self._scale:
-            scale = StateScale.of(self._probe_episodes()[0]) if self.task.spec.state_dim else None
+            scale = StateScale.of(self.probe_episodes()[0]) if self.task.spec.state_dim else None
             self._scale.append(scale)
             if scale is None:
                 log.info("%s has no simulator state that varies: coverage is not measured", self.config.task)
@@ -111,7 +111,7 @@ class Measurer:
         return result
 
     def _measure_open_loop(self, agent: ModelAgent, result: Measurement, phase: Phase) -> None:
-        probe, result.probe_digest = self._probe_episodes()
+        probe, result.probe_digest = self.probe_episodes()
         known: dict[str, Episodes] = {"probe": probe, "own": result.episodes}
         if self.heldout is not None:
             known["heldout"] = self.heldout
@@ -161,7 +161,8 @@ class Measurer:
         region = image_region(*self.task.spec.image_shape[1:], design.image_fraction, design.region_seed)
         return region.to(self.device) if region.any() else None
 
-    def _probe_episodes(self) -> tuple[list[Episode], str]:
+    def probe_episodes(self) -> tuple[list[Episode], str]:
+        """The task's probe, and its digest; read once."""
         if self._probe is None:
             count = self.config.evaluation.probe_episodes
             dataset = probe_dataset(self.datasets, self.task, self.config.env, count)

@@ -11,7 +11,7 @@ from harness.errors import UserError
 from harness.registry import suggest
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_RESERVED = ("probe", "own")
+_RESERVED = ("probe", "own", "heldout")
 
 
 def task_slug(task: str) -> str:

@@ -14,6 +14,7 @@ from harness.rundir import RunDir
 from harness.tasks import find_task
 from tests.harness.replays import make_episode
 from tests.harness.runs import make_run, tiny_config
+from tests.harness.toy_datasets import offline_config, toy_dataset
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,7 @@ def test_forecasts_on_own_episodes_and_on_a_dataset(finished, datasets):
     by_name = evaluate_run(finished, dataset="mine", episodes=0, datasets=datasets)["open_loop"]
     by_path = evaluate_run(finished, dataset=datasets / "mine", episodes=0, datasets=datasets)["open_loop"]
     assert by_name == by_path
-    assert by_name["dataset"] == "dataset mine"
+    assert by_name["dataset"] == "mine"
     assert by_name["reward_error"] != own["reward_error"]
 
 
@@ -114,7 +115,11 @@ def test_the_random_agent_has_returns_only(datasets, tmp_path):
         ({"video": "nowhere/video.gif"}, "there is no directory"),
         ({"video": "video.gif", "episodes": 0}, "at least one episode"),
         ({"dataset": "own", "episodes": 0}, "at least one episode"),
-        ({"dataset": "prob"}, "unknown dataset prob: use probe, own, or a directory"),
+        ({"dataset": "prob"}, r"no dataset prob .*did you mean probe"),
+        ({"dataset": "probe", "part": "train"}, "probe has no parts"),
+        ({"dataset": "heldout"}, "this one collected its own"),
+        ({"dataset": "probe", "save": True}, "are in the run's own metrics"),
+        ({"dataset": None, "save": True}, "--save needs --dataset"),
     ],
 )
 def test_a_wrong_request_is_refused_before_anything_is_played(
@@ -162,3 +167,89 @@ def test_a_run_of_other_component_versions_is_evaluated_with_a_warning(finished,
     said = []
     evaluate_run(run, dataset=None, episodes=1, datasets=datasets, report=said.append)
     assert any("numbers may differ" in message for message in said)
+
+
+class TestSaving:
+    @pytest.fixture
+    def run(self, finished, tmp_path):
+        """A copy of a finished run."""
+        run = RunDir(tmp_path / finished.id)
+        shutil.copytree(finished.path, run.path)
+        return run
+
+    @pytest.fixture
+    def pooled(self, datasets):
+        return toy_dataset(datasets, "pooled", train=3, heldout=2)
+
+    def save(self, run, datasets, **changes):
+        request = {"dataset": "pooled", "episodes": 0, "save": True} | changes
+        said = []
+        return evaluate_run(run, datasets=datasets, report=said.append, **request), said
+
+    def test_what_is_saved_says_what_it_is_of(self, run, datasets, pooled):
+        before = files(run.path)
+        result, _ = self.save(run, datasets)
+        saved = run.evaluation / "pooled.json"
+        assert {p for p in run.path.rglob("*") if p not in before} == {saved}
+        assert result["saved"] == str(saved)
+        content = json.loads(saved.read_text())
+        assert content["open_loop"] == result["open_loop"]
+        assert (content["dataset"], content["part"]) == ("pooled", "heldout")
+        assert content["digest"] == pooled.part("heldout").digest
+        assert content["open_loop"]["dataset"] == "pooled"
+
+    def test_what_is_saved_is_not_measured_again_until_it_is_of_other_episodes(self, run, datasets, pooled):
+        first, _ = self.save(run, datasets)
+        again, said = self.save(run, datasets)
+        assert again == first
+        assert not any("measuring" in line for line in said)
+        file = run.evaluation / "pooled.json"
+        for damage in ('{"schema"', "[]", file.read_text().replace('"digest": "', '"digest": "0')):
+            file.write_text(damage)
+            again, said = self.save(run, datasets)
+            assert any("measuring" in line for line in said)
+            assert again == first
+
+    def test_parts_are_kept_apart(self, run, datasets, pooled):
+        held, _ = self.save(run, datasets)
+        train, _ = self.save(run, datasets, part="train")
+        assert (run.evaluation / "pooled-train.json").exists()
+        assert train["open_loop"]["dataset"] == "pooled-train"
+        assert train["open_loop"]["reward_error"] != held["open_loop"]["reward_error"]
+        with pytest.raises(UserError, match="no episode is in its part heldout"):
+            toy_dataset(datasets, "all", heldout=0)
+            self.save(run, datasets, dataset="all", part="heldout")
+
+    def test_starts_and_episodes_are_those_of_every_other_run(self, run, datasets, pooled, tmp_path):
+        other = make_run(tmp_path / "other", tiny_config(predict="rewards", seed=3, train__episodes=2))
+        assert execute(other, datasets=datasets) == "done", other.read_state().error
+        one, two = (self.save(which, datasets)[0]["open_loop"] for which in (run, other))
+        assert one["reward_error_baseline"] == two["reward_error_baseline"]
+        assert one["reward_error"] != two["reward_error"]
+
+    def test_an_unfinished_run_saves_nothing(self, run, datasets, pooled):
+        run.write_state(replace(run.read_state(), state="preempted"))
+        with pytest.raises(UserError, match="only what is measured of a finished run"):
+            self.save(run, datasets)
+
+
+def test_held_out_episodes_are_those_of_the_run(datasets, tmp_path):
+    dataset = toy_dataset(datasets, "trained-on")
+    run = make_run(tmp_path, offline_config(dataset, train__episodes=1))
+    assert execute(run, datasets=datasets) == "done", run.read_state().error
+    found = evaluate_run(run, dataset="heldout", episodes=0, datasets=datasets)["open_loop"]
+    (recorded,) = [r for r in run.read_metrics({"open_loop"}) if r["dataset"] == "heldout"]
+    assert found["image_error_mean"] == recorded["image_error_mean"]
+
+
+def test_the_oracle_has_returns_only(datasets, tmp_path):
+    config = tiny_config(agent="random")
+    oracle = config.model_copy(
+        update={
+            "agent": "oracle",
+            "oracle": config.oracle.model_copy(update={"horizon": 2, "iterations": 1, "proposals": 4}),
+        }
+    )
+    result = evaluate_run(make_run(tmp_path, oracle), episodes=1, datasets=datasets)
+    assert len(result["returns"]) == 1
+    assert result["open_loop"] is None
