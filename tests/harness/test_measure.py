@@ -27,7 +27,7 @@ def measured(tmp_path, monkeypatch, **changes):
     model = build_model(config, task.spec, streams)
     agent = build_agent(config, task.spec, streams, device, model)
     measurer = Measurer(config, task, Environments(task), streams, tmp_path, device, lambda: None)
-    episodes, _ = measurer._probe_episodes()
+    episodes, _ = measurer.probe_episodes()
     return measurer.open_loop(agent, "probe", episodes).record, model, given
 
 
