@@ -15,7 +15,7 @@ _RIDGE = 1e-4  # share of independence in a correlation matrix: its Cholesky fac
 def filtered(noise: Tensor, matrix: Tensor) -> Tensor:
     """Mixes the steps of noise [.., H, A] by a matrix [H, H]: step t becomes the sum of matrix[t, s] x step s."""
     with torch.autocast(noise.device.type, enabled=False):
-        return matrix @ noise
+        return torch.einsum("ts,...sa->...ta", matrix, noise)
 
 
 def coloured(horizon: int, exponent: float, like: Tensor) -> Tensor:
@@ -71,7 +71,7 @@ def covariance_root(actions: Tensor, mean: Tensor, weights: Tensor, std: Tensor)
 def rooted(root: Tensor, noise: Tensor) -> Tensor:
     """Noise [B, C, H, A] with the covariance whose root is [B, H, A, A]."""
     with torch.autocast(noise.device.type, enabled=False):
-        return (root[:, None] @ noise[..., None])[..., 0]
+        return torch.einsum("bhij,bchj->bchi", root, noise)
 
 
 def shifted(plan: Tensor, last: float = 0.0) -> Tensor:

@@ -16,7 +16,7 @@ CONTINUOUS = {
     "icem": (ICEM, {}),
     "icem-best": (ICEM, {"action": "best", "kept_elites": 1.0, "shrink": 2.0}),
     "mppi": (MPPI, {"reward_weight": 10.0}),
-    "mppi-warm": (MPPI, {"warm_start": True, "initial_std": 0.5}),
+    "mppi-warm": (MPPI, {"warm_start": True, "initial_std": 0.5, "reward_weight": 10.0}),
     "shooting": (RandomShooting, {}),
 }
 DISCRETE = {
