@@ -10,7 +10,7 @@ import typer
 
 from harness.errors import RunError, UserError
 from studies import packages
-from studies.cli import checking, inspecting, listing, planning, results, running, status, upkeep
+from studies.cli import checking, datasets, inspecting, listing, planning, results, running, status, upkeep
 
 _HELP = """Studies of visual world models: a YAML grid of designs, tasks and seeds becomes runs and figures.
 
@@ -53,7 +53,7 @@ def _options(
     del version
 
 
-for module in (planning, listing, checking, running, status, inspecting, results, upkeep):
+for module in (planning, listing, checking, running, status, inspecting, results, datasets, upkeep):
     module.register(app)
 
 
