@@ -19,6 +19,7 @@ from harness.supported import contradiction, not_built
 from studies.language.designs import known_design
 from studies.language.names import CANONICAL
 from studies.language.reference import MEANING, known_designs
+from studies.language.tasksets import task_sets
 
 if TYPE_CHECKING:
     from harness.cost import ModelCost
@@ -183,9 +184,12 @@ PLANNER_SOURCES = {
 
 
 def tasks() -> list[dict[str, Any]]:
-    """The built-in tasks with their ordinary settings."""
+    """The built-in tasks with their ordinary settings; `sets`: the names of the sets that hold them. Any environment
+    that is registered with Gymnasium is a task too, ``gym/<id>``; no list holds those.
+    """
     from harness.tasks.catalogue import find_task, task_names
 
+    sets = task_sets().values()
     rows = []
     for name in task_names():
         spec = find_task(name, EnvConfig()).spec
@@ -197,6 +201,8 @@ def tasks() -> list[dict[str, Any]]:
                 "action_repeat": spec.action_repeat,
                 "time_limit": spec.time_limit,
                 "terminates": spec.terminates,
+                "simulates": spec.simulates,
+                "sets": [one.name for one in sets if name in one.tasks],
             }
         )
     return rows

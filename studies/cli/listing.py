@@ -24,6 +24,11 @@ _ALL_PLANNERS = (
     "All heed planner.objective, planner.discount and planner.particles. The oracle's planner is configured alike, under "
     "`oracle`, with a smaller budget."
 )
+_GYM = textwrap.fill(
+    "gym/<id>, such as gym/CartPole-v1 or gym/package.module:Id-v0: any environment that is registered with Gymnasium "
+    "and draws rgb_array frames (extra gym for classic control).",
+    100,
+)
 _WIDEST = 100  # columns of a text
 
 
@@ -79,6 +84,9 @@ def list_(
     planners: the built-in ones, whether they plan discrete actions, and
     the fields of `planner` that each heeds, with their defaults.
 
+    tasks: every dm_control suite task, every Atari game, the toy tasks,
+    and sets of tasks; whether the oracle can plan on them.
+
         wm list models --size small --image-size 32 --actions 1
     """
     from studies import components
@@ -102,11 +110,7 @@ def list_(
     elif kind is Kind.PLANNERS:
         _show_planners(rows)
     else:
-        table = plain_table(*(name.replace("_", " ") for name in rows[0]))
-        for row in rows:
-            table.add_row(*(_word(value) for value in row.values()))
-        console().print(table)
-        say(textwrap.fill(_OWN.format(kind[:-1]), _WIDEST))
+        _show_tasks(rows)
 
 
 def _setting(kind: Kind, given: dict[str, Any]) -> Setting:
@@ -178,6 +182,34 @@ def _legend(rows: list[dict[str, Any]]) -> list[str]:
 
 def _place(row: dict[str, Any]) -> tuple[str, str, str]:
     return row["design"], row["variant"], row["reward_from"]
+
+
+def _show_tasks(rows: list[dict[str, Any]]) -> None:
+    """A line for each task, the Atari games in one paragraph since they differ in their actions alone; then the
+    sets, and how to name what no list holds.
+    """
+    from studies.language.tasksets import task_sets
+
+    games = [row for row in rows if row["task"].startswith("atari/")]
+    table = plain_table("task", "actions", "action repeat", "time limit", "terminates", "oracle")
+    for row in rows:
+        if row not in games:
+            actions = f"{row['actions']} choices" if row["discrete"] else str(row["actions"])
+            words = [_word(row[name]) for name in ("action_repeat", "time_limit", "terminates", "simulates")]
+            table.add_row(row["task"], actions, *words)
+    console().print(table)
+    first = games[0]
+    atari = (
+        f"atari/<Game>, such as atari/Pong (extra atari): action repeat {first['action_repeat']}, time limit "
+        f"{first['time_limit']:,} frames, terminates. Games, with their numbers of choices:"
+    )
+    print(f"\n{textwrap.fill(atari, _WIDEST)}\n")
+    print(_wrapped(_items({row["task"].removeprefix("atari/"): row["actions"] for row in games}), _WIDEST))
+    print(f"\n{_GYM}\n\nSets, with the action repeats of their members:\n")
+    for one in task_sets().values():
+        print(f"{one.name}: {one.about}")
+        print(textwrap.indent(_wrapped(_items(one.repeats), _WIDEST - 4), "    "))
+    say("\n" + textwrap.fill(_OWN.format("task"), _WIDEST))
 
 
 def _form(row: dict[str, Any]) -> str:

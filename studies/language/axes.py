@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from harness.registry import suggest
 from studies.language.document import Node, join
 from studies.language.fields import FieldSpec, check_value, find, listed, sections, unknown
-from studies.language.names import AGENTS, is_glob, known_tasks, matching
+from studies.language.names import AGENTS, is_glob, known_tasks, matching, suggest_task
 from studies.language.problems import Mark, Problems
 from studies.language.reference import known_designs
 from studies.language.study import MAX_RUNS, Axis, Fields, Known, Located, Where, range_length
+from studies.language.tasksets import task_sets
 
 _RANGE = re.compile(r"range\(\s*(-?[0-9]{1,40})\s*(?:,\s*(-?[0-9]{1,40})\s*)?\)")
 _DESIGN_HINT = "a design is chosen by a grid or an include, not here"
@@ -172,6 +173,8 @@ def _values(
         if not found:
             problems.add(node.mark, path, f"{value!r} matches no task (`wm list tasks` shows what there is)")
         return [Located(task, node.mark, path) for task in found]
+    if name == "task" and isinstance(value, str) and value in task_sets():
+        return [Located(task, node.mark, path) for task in task_sets()[value].tasks]
     numbers = None if spec.accepts_text else as_range(value)
     before = len(problems.found)
     if numbers is None:
@@ -184,6 +187,11 @@ def _values(
         for end in {numbers.start, numbers.stop - 1}:
             check_value(spec, end, node.mark, path, problems)
     return [(numbers, node.mark, path)] if len(problems.found) == before else []
+
+
+def _open_name(value: str) -> bool:
+    """Whether a condition names something that no list holds: a class of the user's own, an id of Gymnasium's."""
+    return ":" in value or value.startswith("gym/")
 
 
 def _designs(node: Node, path: str, known: Known, problems: Problems) -> Iterator[Located]:
@@ -224,9 +232,12 @@ def _condition(
         kind = "design" if spec is None else "task"
         if not isinstance(value, str):
             problems.add(node.mark, path, f"must be the name of a {kind} or a glob, not {node.describe()}")
-        elif not matching(value, names) and ":" not in value and (known.complete or spec is not None):
+        elif spec is not None and value in task_sets():
+            return [Located(task, node.mark, path) for task in task_sets()[value].tasks]
+        elif not (matching(value, names) or _open_name(value)) and (known.complete or spec is not None):
             what = "matches no" if is_glob(value) else "is no"
-            problems.add(node.mark, path, f"{value[:80]!r} {what} {kind}{suggest(value, names)}")
+            near = suggest(value, names) if spec is None else suggest_task(value)
+            problems.add(node.mark, path, f"{value[:80]!r} {what} {kind}{near}")
         return [Located(value, node.mark, path)]
     if isinstance(value, str) and spec.accepts_text and is_glob(value):
         if spec.choices and not matching(value, spec.choices):

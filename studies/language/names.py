@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from harness.errors import UserError
-from harness.registry import load, planner_path, suggest
+from harness.registry import is_own_task, load, planner_path, suggest
+from studies.language.tasksets import task_sets
 
 CANONICAL: dict[str, dict[str, str]] = {
     f"{predict}-{space}-{dynamics}": {"predict": predict, "space": space, "dynamics": dynamics}
@@ -100,10 +101,26 @@ def _own(path: str) -> None:
 
 
 def _task(name: str) -> None:
-    if ":" in name:
+    if is_own_task(name):
         _own(name)
+    elif name.startswith("gym/"):
+        from harness.tasks.catalogue import check_task
+
+        check_task(name)
+    elif name in task_sets():
+        have = ", ".join(task_sets()[name].tasks)
+        raise ValueError(
+            f"{name!r} is a set of tasks ({have}): sets stand in a grid, an include or a condition; here is one task"
+        )
     elif name not in _tasks():
-        raise ValueError(f"unknown task {name[:80]!r}{suggest(name, _tasks()) or _TASK_HINT}")
+        raise ValueError(f"unknown task {name[:80]!r}{suggest_task(name)}")
+
+
+def suggest_task(name: str) -> str:
+    """` (did you mean X?)` for the nearest task or set of tasks, in its family or out of it, or where to look."""
+    known = [*_tasks(), *task_sets()]
+    guesses = [name, *(f"{family}/{name}" for family in ("dmc", "atari", "toy"))]
+    return next((found for guess in guesses if (found := suggest(guess, known))), "") or _TASK_HINT
 
 
 def _planner(name: str) -> None:

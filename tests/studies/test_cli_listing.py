@@ -140,7 +140,20 @@ def test_designs_planners_and_tasks():
     assert (planners["cem"]["discrete"], planners["mppi"]["discrete"]) == (True, False)
     assert planners["shooting"]["budget"] == ["horizon", "proposals"]
     assert [row["task"] for row in json.loads(wm("tasks", "--json").stdout)] == task_names()
-    assert "cartpole-balance" in wm("tasks").stdout
+
+
+def test_the_list_of_tasks_has_every_task_and_set_within_100_columns():
+    text = wm("tasks").stdout
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= 100
+    for name in task_names():
+        assert name.removeprefix("atari/") in text
+    assert "gym/<id>, such as gym/CartPole-v1" in text
+    assert "Pong 6," in text
+    assert "seven: the seven dm_control tasks usually studied from pixels" in text
+    rows = {row["task"]: row for row in json.loads(wm("tasks", "--json").stdout)}
+    assert rows["dmc/walker-walk"]["sets"] == ["seven", "reference"]
+    assert rows["toy/catch"]["discrete"]
+    assert rows["toy/catch"]["simulates"]
 
 
 @pytest.mark.parametrize("columns", [70, 100, 160])
