@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.datasets.parts import REMEDY, Label, Part, PartName, overall_digest, part_of
+from harness.datasets.turns import Heartbeat, turn
 from harness.disk import disk_errors, sync_directory
 from harness.episodes import Episode, load_npz, save_npz, to_arrays
 from harness.errors import RunError, UserError
@@ -83,8 +84,11 @@ def build(
     recipe: Mapping[str, Any],
     labels: Iterable[Label] | None = None,
     notes: Mapping[str, Any] | None = None,
+    heartbeat: Heartbeat | None = None,
 ) -> Dataset:
     """Builds a dataset beside its place and renames it there; if it is there by then, that one stands.
+
+    Of several processes that want the same one, one builds and the others wait.
 
     Args:
         directory: where; parents are made.
@@ -92,28 +96,48 @@ def build(
         recipe: JSON-able, says what it was built from; two datasets with one recipe are the same.
         labels: of each episode; by default all are in `train`.
         notes: JSON-able, for the manifest; say how it was built and do not tell datasets apart.
+        heartbeat: called after every episode and while waiting; `episodes` should call it too if one takes longer
+            than seconds.
 
     Raises:
         RunError: kind ``disk`` or ``corrupt``.
         UserError: there is a dataset of another recipe, or nothing to build from.
     """
     if not directory.exists():
+        heartbeat = heartbeat or Heartbeat()
         with disk_errors(directory):
             directory.parent.mkdir(parents=True, exist_ok=True)
             _remove_abandoned(directory)
-            side = directory.with_name(f".{directory.name}.{uuid.uuid4().hex[:8]}.tmp")
-            try:
-                side.mkdir()
-                _write(side, _labelled(episodes, labels), recipe, notes)
-                _move(side, directory)
-            finally:
-                shutil.rmtree(side, ignore_errors=True)
+            with turn(directory, heartbeat) as ours:
+                if ours:
+                    _build(directory, _labelled(_beating(episodes, heartbeat), labels), recipe, notes)
     dataset = Dataset(directory)
     if dataset.recipe != json.loads(json.dumps(recipe)):
         raise UserError(
             f"{directory}: holds a dataset made by another recipe; remove it, or choose another place"
         )
     return dataset
+
+
+def _build(
+    directory: Path,
+    episodes: Iterator[tuple[Episode, Label]],
+    recipe: Mapping[str, Any],
+    notes: Mapping[str, Any] | None,
+) -> None:
+    side = directory.with_name(f".{directory.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        side.mkdir()
+        _write(side, episodes, recipe, notes)
+        _move(side, directory)
+    finally:
+        shutil.rmtree(side, ignore_errors=True)
+
+
+def _beating(episodes: Iterable[Episode], heartbeat: Heartbeat) -> Iterator[Episode]:
+    for episode in episodes:
+        yield episode
+        heartbeat()
 
 
 def content_digest(episode: Episode) -> str:

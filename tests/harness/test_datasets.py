@@ -1,5 +1,4 @@
 import json
-import threading
 from dataclasses import replace
 
 import gymnasium
@@ -88,31 +87,6 @@ def test_what_is_there_is_not_built_again(tmp_path):
     assert len(build(tmp_path / "d", never(), RECIPE)) == 3
     with pytest.raises(UserError, match="made by another recipe"):
         build(tmp_path / "d", never(), {"kind": "else"})
-
-
-def test_two_builders_end_with_the_same_dataset(tmp_path):
-    ready = threading.Barrier(2)
-    results, errors = [], []
-
-    def work(first):
-        def episodes():
-            yield first
-            ready.wait(10)  # both are in the middle
-            yield make_episode(5, 2)
-
-        try:
-            results.append(build(tmp_path / "d", episodes(), RECIPE))
-        except BaseException as error:  # noqa: BLE001 (a thread must not swallow it)
-            errors.append(error)
-
-    threads = [threading.Thread(target=work, args=(make_episode(4, 0),)) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not errors
-    assert results[0].digest == results[1].digest
-    assert [p.name for p in tmp_path.iterdir()] == ["d"]
 
 
 def test_a_build_that_fails_leaves_nothing(tmp_path):
