@@ -17,7 +17,13 @@ from tests.models.designs import CORNERS, DESIGNS, name_of
 TASKS = {
     "one action": {"task": "dmc/cartpole-balance", "env__time_limit": 96},
     "six actions": {"task": "dmc/cheetah-run", "env__time_limit": 48},
+    "choices, terminating": {"task": "toy/catch"},
 }
+CASES = [
+    (kind, planner)
+    for kind, (planner, entry) in itertools.product(TASKS, PLANNERS.items())
+    if entry.discrete or "choices" not in kind
+]
 
 
 def config_of(which, **fields):
@@ -40,11 +46,10 @@ def check_records(run, design):
 
 @pytest.mark.slow
 @pytest.mark.render
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("planner", PLANNERS)
+@pytest.mark.parametrize(("kind", "planner"), CASES, ids=[f"{kind}-{planner}" for kind, planner in CASES])
 @pytest.mark.parametrize("design", CORNERS, ids=name_of)
-def test_a_corner_runs_to_the_end(tmp_path, design, planner, task):
-    run = make_run(tmp_path, config_of(design, **TASKS[task], planner__name=planner))
+def test_a_corner_runs_to_the_end(tmp_path, design, planner, kind):
+    run = make_run(tmp_path, config_of(design, **TASKS[kind], planner__name=planner))
     assert execute(run, datasets=tmp_path / "datasets") == "done", run.read_state().error
     check_records(run, design)
 
