@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.differences import differences
 from analysis.load import Results
-from analysis.prediction import FLAT, chosen, run_errors
+from analysis.prediction import FLAT, chosen, common_data, run_errors
 from analysis.scores import scale_notes, score_cells
 from analysis.statistics import FEW_SEEDS
 from analysis.words import capital, plural
@@ -88,7 +88,14 @@ def too_small(results: Results) -> str:
 
 def notes(results: Results) -> list[str]:
     """What is missing, mixed or odd, one sentence each."""
-    return [*_missing(results), *mixed(results), *_faults(results), *results.notes]
+    common = common_data(results).note
+    return [
+        *_missing(results),
+        *mixed(results),
+        *_faults(results),
+        *([common] if common else []),
+        *results.notes,
+    ]
 
 
 def mixed(results: Results) -> list[str]:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.differences import differences
 from analysis.load import COSTS, Results
-from analysis.prediction import DATASET, correlations, horizon_table
+from analysis.prediction import DATASET, common_data, correlations, horizon_table
 from analysis.scores import BASIS, normalised_means, run_scores, scales, score_cells
 from analysis.statistics import FEW_SEEDS, MIN_CLUSTERS
 from analysis.tables import Table, fixed, interval, number
@@ -121,9 +121,10 @@ def correlation_table(results: Results) -> Table:
         rows.append([f"{line.error} error", str(line.sample), str(line.level), task, r, rho, str(line.n)])
     header = ["error", "of", "over", "task", "Pearson r", "Spearman ρ", "n"]
     caption = (
-        f"Correlation with the score of the error of the mean forecast, averaged over the horizon, on the {DATASET} "
-        "data, both of the same frozen weights. Negative: better forecasts go with better scores. The sample of the "
-        "comparison is designs; runs are shown beside it. Brackets: 95 % from a bootstrap of "
+        "Correlation with the score of the error of the mean forecast, averaged over the horizon, on the "
+        f"{common_data(results).dataset} data, both of the same frozen weights. Negative: better forecasts go with "
+        "better scores. The sample of the comparison is designs; runs are shown beside it. Brackets: 95 % from a "
+        "bootstrap of "
         f"{resampled(results.tasks)} (given from {MIN_CLUSTERS} designs on); — : not defined (fewer than 3 points)."
     )
     if len(results.tasks) > 1:

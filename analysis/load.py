@@ -1,4 +1,4 @@
-"""Studies on disk become four tidy frames: runs, episodes, evaluations, open_loop."""
+"""Studies on disk become tidy frames: runs, episodes, evaluations, open_loop, coverage, evaluated."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.evaluated import COLUMNS as EVALUATED
+from analysis.evaluated import evaluated_rows, open_loop_rows, read_evaluated
 from analysis.labels import design_labels
 from analysis.records import Records, read_records
 from analysis.study import PlannedRun, Study, read_study
@@ -43,9 +45,14 @@ class Results:
         episodes: one row a training episode: iteration, env_steps, grad_steps, episode, return, length, behaviour.
         evaluations: one row a noise-free episode: the same with phase in place of behaviour.
         open_loop: one row a value: phase, dataset, iteration, env_steps, step (1..H), metric, value. Every record
-            of the final phase, and the last scheduled one of each dataset.
+            of the final phase, and the last scheduled one of each dataset; also what `wm evaluate --save` measured of
+            the final weights.
         notes: what a reader of the report must know about the data.
         configs: the planned configuration by run; None where it is not of this version.
+        coverage: one row an iteration of collecting: iteration, env_steps, grad_steps, entropy (nats, of states
+            standardised by the task's probe), knn_distance, states (measured), episodes; of an offline run one row,
+            of its dataset.
+        evaluated: one row a run and dataset that it was evaluated on afterwards: dataset, part, digest.
     """
 
     studies: tuple[Study, ...]
@@ -55,6 +62,8 @@ class Results:
     open_loop: pd.DataFrame
     notes: tuple[str, ...]
     configs: Mapping[str, RunConfig | None] = field(default_factory=dict)
+    coverage: pd.DataFrame = field(default_factory=pd.DataFrame)
+    evaluated: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=[*KEYS, *EVALUATED]))
 
     @property
     def designs(self) -> list[str]:
@@ -101,21 +110,31 @@ def load(studies: Sequence[Path]) -> Results:
         )
     labels = design_labels(planned, configs)
     rows: list[dict[str, Any]] = []
-    parts: dict[str, list[pd.DataFrame]] = {"episode": [], "evaluation": [], "open_loop": []}
+    kinds = ("episode", "evaluation", "open_loop", "coverage", "evaluated")
+    parts: dict[str, list[pd.DataFrame]] = {kind: [] for kind in kinds}
     for run in planned:
         directory = RunDir(run.path)
         records = read_records(directory)
         state, damage = _state(directory)
-        notes += [note for note in (records.note, damage) if note]
+        evaluated, unreadable = read_evaluated(directory)
+        notes += [note for note in (records.note, damage, *unreadable) if note]
         key = dict(zip(KEYS, (run.id, labels[run.id], run.task, run.seed), strict=True))
         rows.append(key | _run_row(run, configs[run.id], directory, state, records))
-        for kind in ("episode", "evaluation"):
+        for kind in _FLAT:
             parts[kind].append(_flat(key, records, kind))
-        parts["open_loop"].append(_long(key, records))
+        parts["open_loop"] += [_long(key, records), *open_loop_rows(key, evaluated, state)]
+        parts["evaluated"].append(evaluated_rows(key, evaluated))
     frames = {kind: pd.concat(frame, ignore_index=True) for kind, frame in parts.items()}
-    runs = pd.DataFrame(rows)
     return Results(
-        read, runs, frames["episode"], frames["evaluation"], frames["open_loop"], tuple(notes), configs
+        read,
+        pd.DataFrame(rows),
+        frames["episode"],
+        frames["evaluation"],
+        frames["open_loop"],
+        tuple(notes),
+        configs,
+        frames["coverage"],
+        frames["evaluated"],
     )
 
 
@@ -153,6 +172,7 @@ def _run_row(
     row["progress"] = state.progress if state else 0.0
     row |= {name: _last(records, "cost", name) for name in COSTS}
     row["probe"] = _last_text(records, "cost", "probe")
+    row["coverage"] = _last(records, "coverage", "entropy")
     row |= {name: content.get("model", {}).get(name) for name in ("context", "variant")}
     row["own_model"] = content.get("model", {}).get("name", "auto") != "auto"
     legacy = content.get("legacy") or {}
@@ -202,19 +222,21 @@ def _last_text(records: Records, kind: str, name: str) -> str | None:
 _FLAT = {
     "episode": (*_POINTS, "episode", "return", "length", "behaviour"),
     "evaluation": (*_POINTS, "episode", "return", "length", "phase"),
+    "coverage": (*_POINTS, "entropy", "knn_distance", "states", "episodes"),
 }
 _TEXT = {"behaviour", "phase"}
+_REAL = {"return", "entropy", "knn_distance"}
 
 
 def _flat(key: dict[str, Any], records: Records, kind: str) -> pd.DataFrame:
-    """The records of a kind, one row each; counts are int64, returns float64."""
+    """The records of a kind, one row each; counts are int64, measured numbers float64."""
     count = len(next(iter(records.kinds.get(kind, {}).values()), ()))
     frame: dict[str, Any] = {name: np.full(count, value) for name, value in key.items()}
     for name in _FLAT[kind]:
         column = records.column(kind, name)
         if column is None:
             column = np.full(count, "" if name in _TEXT else np.nan)
-        whole = name not in _TEXT | {"return"} and column.dtype.kind == "f" and np.isfinite(column).all()
+        whole = name not in _TEXT | _REAL and column.dtype.kind == "f" and np.isfinite(column).all()
         frame[name] = column.astype(np.int64) if whole else column
     return pd.DataFrame(frame).astype({"run": str, "design": str, "task": str, "seed": np.int64})
 

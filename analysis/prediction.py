@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import pandas as pd
@@ -17,12 +18,14 @@ PRIMARY = {"image": "image_error_mean", "reward": "reward_error_mean"}
 BASELINE = {"image": "image_error_baseline", "reward": "reward_error_baseline"}
 UNITS = {"image": "0–255", "reward": "reward per step"}
 DATASET = "probe"
-"""Correlations use errors on data that no design has a say in."""
+"""Data that no design has a say in, which every run is measured on."""
+POOLED = "pooled"
+"""Data of all designs alike, which finished runs can be measured on by `wm evaluate STUDY --dataset pooled --save`."""
 LEAST_VARIATION = 0.01
 """Below this part of the range of final returns per step, the error of "repeat the last reward" counts as none:
 the task's reward does not vary on the probe data.
 """
-FLAT = "reward does not vary on the probe data"
+FLAT = "reward does not vary on the common data"
 Error = Literal["image", "reward"]
 Sample = Literal["image designs", "all designs"]
 
@@ -46,20 +49,57 @@ def over_horizon(results: Results, error: Error, dataset: str = DATASET) -> pd.D
     )
 
 
+@dataclass(frozen=True)
+class CommonData:
+    """Which data the errors that are correlated with scores are measured on; never `own` (SCIENCE 11).
+
+    Attributes:
+        dataset: `pooled` where every finished run with a model was measured on the same such episodes, else `probe`.
+        note: why not `pooled`, if some run was.
+    """
+
+    dataset: str
+    note: str = ""
+
+
+def common_data(results: Results) -> CommonData:
+    """The data that all runs of a correlation share."""
+    runs = results.runs
+    finished = set(runs.loc[(runs["agent"] == "model") & runs["final"], "run"])
+    measured = results.evaluated[
+        (results.evaluated["dataset"] == POOLED) & results.evaluated["run"].isin(finished)
+    ]
+    if measured.empty:
+        return CommonData(DATASET)
+    how = f"correlations use the errors on {DATASET}"
+    missing = len(finished) - measured["run"].nunique()
+    if missing:
+        have = f"{len(finished) - missing} of {len(finished)} finished runs were measured on {POOLED}"
+        again = f"`wm evaluate STUDY --dataset {POOLED} --save` measures the others"
+        return CommonData(DATASET, f"{have}: {how}; {again}")
+    several = [str(task) for task, digests in measured.groupby("task")["digest"] if len(set(digests)) > 1]
+    if several:
+        again = f"`wm evaluate STUDY --dataset {POOLED} --save` measures all on today's"
+        return CommonData(DATASET, f"{POOLED} has several contents on {', '.join(several)}: {how}; {again}")
+    return CommonData(POOLED)
+
+
 def run_errors(results: Results) -> pd.DataFrame:
     """One row a run of a model: run, design, task, seed, predict, state, score, image_error, reward_error.
 
-    Errors are means over the horizon on `probe`, of the final phase's frozen weights, as is the score; each with its
-    baseline. `whole_image` is false where a part of the image alone was trained (`image_fraction` below 1),
-    `reward_varies` where the reward of the task (nearly) stands still on `probe` (`LEAST_VARIATION`). `legacy` names
-    the faults that are restored, `twin` the design that has the same agent and is used in its place (`_twins`);
-    `own_model` is true where the harness cannot know what the model makes of such fields.
+    Errors are means over the horizon on `dataset` (`common_data`), of the final phase's frozen weights, as is the
+    score; each with its baseline. `whole_image` is false where a part of the image alone was trained
+    (`image_fraction` below 1), `reward_varies` where the reward of the task (nearly) stands still there
+    (`LEAST_VARIATION`). `legacy` names the faults that are restored, `twin` the design that has the same agent and is
+    used in its place (`_twins`); `own_model` is true where the harness cannot know what the model makes of such
+    fields.
     """
     scores = run_scores(results)
     frame = scores[scores["agent"] == "model"].drop(columns=["agent", "final", "episodes", "windowed"])
     frame = frame.merge(results.runs[["run", "predict", "legacy", "own_model"]], on="run")
+    frame["dataset"] = dataset = common_data(results).dataset
     for error in PRIMARY:
-        steps = over_horizon(results, error)  # type: ignore[arg-type]  # a key of PRIMARY
+        steps = over_horizon(results, error, dataset)  # type: ignore[arg-type]  # a key of PRIMARY
         steps = steps[steps["phase"] == "final"]
         for name, column in ((f"{error}_error", "value"), (f"{error}_baseline", "baseline")):
             means = steps.groupby("run")[column].agg(lambda values: values.mean(skipna=False))
@@ -97,7 +137,7 @@ def _twins(results: Results, errors: pd.DataFrame, fractions: pd.Series) -> dict
 
 
 def _flat(results: Results, errors: pd.DataFrame) -> set[str]:
-    """Tasks whose reward varies too little on the probe data for its error to mean anything.
+    """Tasks whose reward varies too little on the common data for its error to mean anything.
 
     The rule: the error of "repeat the last reward", averaged over the horizon and the runs, is 0, or below 1 % of
     the range of the final returns of all agents on the task, divided by the steps of an episode.

@@ -15,7 +15,7 @@ from harness.rundir import RunDir, read_jsonl
 
 Column = npt.NDArray[Any]
 Kinds = dict[str, dict[str, Column]]
-KINDS = ("episode", "evaluation", "open_loop", "cost")
+KINDS = ("episode", "evaluation", "open_loop", "coverage", "cost")
 """The kinds of records that the analysis uses."""
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from analysis.colours import Look
 from analysis.load import Results
-from analysis.prediction import DATASET, FLAT, Sample, chosen, correlation, run_errors
+from analysis.prediction import FLAT, Sample, chosen, common_data, correlation, run_errors
 from analysis.statistics import MIN_CLUSTERS, Correlation
 from analysis.style import PAGE, Drawn, legend_below
 from analysis.words import few_tasks, plural, resampled, seed_range, short_task
@@ -190,8 +190,9 @@ def _signed(value: float) -> str:
 def _caption(results: Results, data: pd.DataFrame) -> str:
     counts = data.groupby(["task", "design"])["seed"].nunique()
     measured = (
-        f"Errors: mean over the horizon of the mean forecast's error on the {DATASET} data; score and errors are of "
-        f"the same frozen weights. Small: runs ({seed_range(counts)} a cell); large: means of a design."
+        f"Errors: mean over the horizon of the mean forecast's error on the {common_data(results).dataset} data; "
+        f"score and errors are of the same frozen weights. Small: runs ({seed_range(counts)} a cell); large: means of "
+        "a design."
     )
     tasks = set(data["task"])
     interval = f"[95 % interval: bootstrap of {resampled(tasks)}]"

@@ -1,4 +1,7 @@
-"""Return against environment steps: noise-free evaluations, and the training episodes with exploration."""
+"""Return against environment steps: noise-free evaluations, and the training episodes with exploration.
+
+Where a run is trained on a fixed dataset, evaluations are drawn against gradient steps: it takes no other ones.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ BAND_SEEDS = 3
 """From as many seeds on a band is drawn; two have a t interval wider than any axis, and the lines show them all."""
 MOST_WITH_SEEDS = 6
 """With more designs than this in a panel, single seeds are not drawn (the CSV has them)."""
+_STEPS = {"env_steps": "Environment steps", "grad_steps": "Gradient steps"}
 COLUMNS = ["task", "design", "seed", "env_steps", "return", "low", "high", "n", "interval"]
 
 
@@ -30,9 +34,16 @@ def draw(results: Results, looks: dict[str, Look]) -> list[Drawn]:
     training = ("training_returns", "Return of the training episodes", "Return (with exploration)")
     for (name, title, label), every in ((noise_free, evaluations), (training, results.episodes)):
         data = every[every["design"].isin(results.designs)]
+        steps = "grad_steps" if _offline(data) else "env_steps"
         if data["return"].notna().any():
-            drawn.append(_figure(results, looks, name, title, curves(data), label))
+            points = curves(data.assign(env_steps=data[steps]))
+            drawn.append(_figure(results, looks, name, title, points, label, steps))
     return drawn
+
+
+def _offline(data: pd.DataFrame) -> bool:
+    """Whether a run learns without a step in its environment."""
+    return bool(((data["env_steps"] == 0) & (data["grad_steps"] > 0)).any())
 
 
 def curves(data: pd.DataFrame) -> pd.DataFrame:
@@ -59,12 +70,18 @@ def curves(data: pd.DataFrame) -> pd.DataFrame:
 
 def _collapsed(evaluations: pd.DataFrame) -> pd.DataFrame:
     """One row a run and evaluated weights; the final phase joins a scheduled evaluation of the same weights."""
-    keys = ["run", "design", "task", "seed", "env_steps"]
+    keys = ["run", "design", "task", "seed", "env_steps", "grad_steps"]
     return evaluations.groupby(keys, as_index=False, sort=False).agg({"return": "mean", "iteration": "min"})
 
 
 def _figure(
-    results: Results, looks: dict[str, Look], name: str, title: str, data: pd.DataFrame, label: str
+    results: Results,
+    looks: dict[str, Look],
+    name: str,
+    title: str,
+    data: pd.DataFrame,
+    label: str,
+    steps: str,
 ) -> Drawn:
     tasks = [task for task in results.tasks if (data["task"] == task).any()]
     figure, axes = panels(len(tasks))
@@ -83,7 +100,7 @@ def _figure(
             drawn.append(float(str(level.mean)))
         set_limits(axis, drawn)
         axis.set_title(short_task(task))
-        axis.set_xlabel("Environment steps")
+        axis.set_xlabel(_STEPS[steps])
         thousands(axis)
     axes[0].set_ylabel(label)
     present = {design: looks[design] for design in results.designs if (data["design"] == design).any()}
@@ -91,7 +108,8 @@ def _figure(
     present |= {name: Look(ORACLE.colour, "", ORACLE.line) for name in there - {"random"}}
     legend_below(figure, present, reference="random agent" if "random" in there else "")
     caption = _caption(results, data, random="random" in there)
-    return Drawn(name, title, caption, figure, _with_levels(data, levels))
+    written = _with_levels(data, levels).rename(columns={"env_steps": steps})
+    return Drawn(name, title, caption, figure, written)
 
 
 def _panel(axis: Axes, data: pd.DataFrame, looks: dict[str, Look]) -> None:

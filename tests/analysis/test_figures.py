@@ -160,6 +160,19 @@ def test_long_curves_are_averaged_in_groups():
     assert points["return"].iloc[0] == pytest.approx(9.5)
 
 
+def test_runs_on_a_dataset_are_drawn_against_gradient_steps(results):
+    offline = replace(
+        results, evaluations=results.evaluations.assign(env_steps=0), episodes=results.episodes[:0]
+    )
+    with print_style():
+        (drawn,) = learning_curves.draw(offline, looks(results.designs))
+    assert drawn.figure.axes[0].get_xlabel() == "Gradient steps"
+    curve = drawn.data[drawn.data["seed"] == 0]
+    known = results.evaluations.loc[results.evaluations["design"].isin(results.designs), "grad_steps"]
+    assert set(curve["grad_steps"]) == set(known)
+    assert len(set(known)) > 3
+
+
 def test_the_sheet_shows_the_same_start_of_every_design(results):
     with print_style():
         (drawn,) = forecasts.draw(results, looks(results.designs))
