@@ -12,6 +12,7 @@ from harness.config import RunConfig
 from harness.config.sections import PlannerConfig
 from harness.errors import RunError, UserError
 from harness.places import place_in, where_in
+from harness.planning import own_planner
 from harness.registry import PLANNERS, load, model_entry, planner_path, suggest
 from harness.streams import Streams
 from harness.tasks.spec import TaskSpec
@@ -180,19 +181,15 @@ def build_planner(planner: PlannerConfig, task: TaskSpec) -> Planner[Any]:
         UserError: it cannot be built, or not for the task's actions; says why.
     """
     budget = Budget(planner.horizon, planner.iterations, planner.proposals)
-    entry = PLANNERS.get(planner.name)
-    options = {name: getattr(planner, name) for name in entry.uses} if entry else dict(planner.options)
     path = planner_path(planner.name, discrete=task.discrete)
+    entry = PLANNERS.get(planner.name)
+    if entry is None:
+        return own_planner(path, load(path), action_space(task), budget, dict(planner.options))
+    options = {name: getattr(planner, name) for name in entry.uses}
     try:
         built: Planner[Any] = load(path)(action_space(task), budget, **options)
-    except UserError:
-        raise
     except ValueError as error:
         raise UserError(f"planner {planner.name} for {task.name}: {error}") from error
-    except Exception as error:
-        if entry:
-            raise
-        raise UserError(f"{planner.name} cannot be built: {where_in(error, [planner.name])}") from error
     return built
 
 

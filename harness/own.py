@@ -13,5 +13,6 @@ def is_own(config: RunConfig) -> bool:
 def own_paths(config: RunConfig) -> tuple[str, ...]:
     """The `package.module:Name` of every component of the user's own in a configuration."""
     task = config.task.removeprefix("gym/")
-    names = (config.model.name, config.planner.name, config.planner.objective, task)
+    planner = config.oracle if config.agent == "oracle" else config.planner
+    names = (config.model.name, planner.name, planner.objective, task)
     return tuple(name for name in names if ":" in name)

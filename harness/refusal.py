@@ -1,4 +1,6 @@
-"""Why a model of the user's own cannot be built: told by building it, which loads torch. Imports none before."""
+"""Why a model or a planner of the user's own cannot be built: told by building it, which loads torch. Imports none
+before.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ from typing import Any
 
 from harness.config import RunConfig
 from harness.config.run import AXES
+from harness.config.sections import PlannerConfig
 from harness.errors import UserError
 from harness.own import is_own
 
@@ -27,6 +30,29 @@ def refusal(config: RunConfig) -> str:
     if key not in _TOLD:
         _TOLD[key] = _build(config)
     return _TOLD[key]
+
+
+def planner_refusal(config: RunConfig) -> tuple[str, str]:
+    """The field that names a planner of the user's own which cannot be built, and why; two empty strings if it can."""
+    section = "oracle" if config.agent == "oracle" else "planner"
+    planner = config.oracle if config.agent == "oracle" else config.planner
+    if config.agent == "random" or ":" not in planner.name:
+        return "", ""
+    key = config.model_dump_json(include={"task": True, "env": True, section: True})
+    if key not in _TOLD:
+        _TOLD[key] = _build_planner(config, planner)
+    return (f"{section}.name", _TOLD[key]) if _TOLD[key] else ("", "")
+
+
+def _build_planner(config: RunConfig, planner: PlannerConfig) -> str:
+    from harness.build import build_planner
+    from harness.tasks import find_task
+
+    try:
+        build_planner(planner, find_task(config.task, config.env).spec)
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 def _build(config: RunConfig) -> str:

@@ -98,6 +98,9 @@ PLANNERS: dict[str, PlannerEntry] = {
 }  # fmt: skip
 """Built-in planners by name."""
 
+OBJECTIVES = ("reward", "undiscounted", "random")
+"""The names in `planners.objectives`, without torch."""
+
 TASK_VERSIONS = {"dmc": 1, "toy": 1, "gym": 1, "atari": 1}
 
 

@@ -197,7 +197,8 @@ class Traits(NamedTuple):
 
 def _traits(env: Any, name: str) -> Traits:
     """What a task says of an environment, or why there is no task of it."""
-    if env.render_mode != "rgb_array" or "rgb_array" not in env.metadata.get("render_modes", ["rgb_array"]):
+    modes = env.metadata.get("render_modes")  # empty where the environment does not say
+    if env.render_mode != "rgb_array" or (modes and "rgb_array" not in modes):
         raise UserError(no_frames(name))
     try:
         actions = actions_of(env.action_space)

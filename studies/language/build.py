@@ -15,7 +15,7 @@ from harness.config.fields import Section
 from harness.config.run import AXES
 from harness.config.sections import EnvConfig
 from harness.errors import UserError
-from harness.refusal import refusal
+from harness.refusal import planner_refusal, refusal
 from harness.supported import contradiction, not_built
 from studies.language.designs import known_design, meaning
 from studies.language.fields import find, sections
@@ -34,11 +34,15 @@ class ImpossibleError(ValueError):
 
 
 class RefusedError(ImpossibleError):
-    """A model of the user's own refuses to be built."""
+    """A component of the user's own, which `field` names, refuses to be built."""
+
+    def __init__(self, message: str, field: str) -> None:
+        super().__init__(message)
+        self.field = field
 
     @property
     def fields(self) -> list[str]:
-        return ["model.name"]
+        return [self.field]
 
 
 class NotBuiltError(ImpossibleError):
@@ -127,7 +131,10 @@ def build_config(merged: dict[str, Any], label: str | None) -> RunConfig:
     if complaint:
         raise ImpossibleError(complaint)
     if refused := refusal(config):
-        raise RefusedError(refused)
+        raise RefusedError(refused, "model.name")
+    field, refused = planner_refusal(config)
+    if refused:
+        raise RefusedError(refused, field)
     return config
 
 

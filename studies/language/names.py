@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from harness.errors import UserError
-from harness.registry import is_own_task, load, planner_path, suggest
+from harness.registry import OBJECTIVES, is_own_task, load, planner_path, suggest
 from studies.language.tasksets import task_sets
 
 CANONICAL: dict[str, dict[str, str]] = {
@@ -137,9 +137,10 @@ def _model(name: str) -> None:
 
 
 def _objective(name: str) -> None:
-    if name != "reward" and ":" not in name:
+    if name not in OBJECTIVES and ":" not in name:
+        have = ", ".join(OBJECTIVES)
         raise ValueError(
-            f"unknown objective {name[:80]!r}{suggest(name, ['reward'])}; write reward or package.module:Name"
+            f"unknown objective {name[:80]!r}{suggest(name, OBJECTIVES)}; there are {have} and package.module:Name"
         )
 
 
@@ -154,5 +155,7 @@ _CHECKS = {
     "planner.name": _planner,
     "model.name": _model,
     "planner.objective": _objective,
+    "oracle.name": _planner,
+    "oracle.objective": _objective,
     "runtime.device": _device,
 }

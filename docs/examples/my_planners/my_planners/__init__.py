@@ -1,0 +1,1 @@
+"""Planners of one's own for world-models-study."""
