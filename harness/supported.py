@@ -47,7 +47,7 @@ def contradiction(config: RunConfig) -> str:
         return ""
     if config.agent == "oracle":
         return _planner_clash(config)
-    checks = [_planner_clash, _too_long]
+    checks = [_planner_clash, _too_long, _offline_clash]
     if config.model.name == "auto":
         checks += [_variant_clash, _axes_clash, _feedforward_clash, _legacy_clash, _side_clash, _widths_clash]
     return next((words for check in checks if (words := check(config))), "")
@@ -73,6 +73,14 @@ def _too_long(config: RunConfig) -> str:
         f"evaluation.context ({config.evaluation.context}) and evaluation.horizon ({config.evaluation.horizon}) "
         f"need episodes of {needed} steps; {config.task} has at most {steps}"
     )
+
+
+def _offline_clash(config: RunConfig) -> str:
+    if not config.offline and config.data.digest is not None:
+        return "data.digest is of the dataset of an offline run; write data.mode: offline, or leave it out"
+    if config.offline and not config.train.updates_per_episode:
+        return "train.updates_per_episode is 0: an offline run, which collects nothing, would do nothing"
+    return ""
 
 
 def _variant_clash(config: RunConfig) -> str:

@@ -164,3 +164,21 @@ def test_a_width_must_be_one_of_both_models_where_the_reward_model_is_separate(s
 def test_a_size_that_a_family_has_not_is_told_of_the_size():
     refused = refused_alike(configuration(IMAGES_PIXEL, size="bench"))
     assert refused.startswith("size: no size bench")
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"data": {"digest": "abc"}}, "write data.mode: offline, or leave it out"),
+        (
+            {"data": {"mode": "offline", "dataset": "mixed"}, "train": {"updates_per_episode": 0}},
+            "would do nothing",
+        ),
+        ({"data": {"mode": "offline", "dataset": "mixed"}}, ""),
+        ({"train": {"updates_per_episode": 0}}, ""),
+    ],
+)
+def test_a_run_with_nothing_to_do_on_its_data_is_refused(sections, message):
+    refused = contradiction(configuration(CORNERS[0], **sections))
+    assert message in refused
+    assert bool(message) == bool(refused)
