@@ -165,7 +165,10 @@ class Measurer:
         """The task's probe, and its digest; read once."""
         if self._probe is None:
             count = self.config.evaluation.probe_episodes
-            dataset = probe_dataset(self.datasets, self.task, self.config.env, count)
+            oracle = self.config.evaluation.probe_oracle
+            dataset = probe_dataset(
+                self.datasets, self.task, self.config.env, count, oracle=oracle, tick=self.tick
+            )
             self._probe = (list(dataset), dataset.digest)
         return self._probe
 

@@ -10,7 +10,10 @@ import time
 from collections.abc import Sequence
 from typing import Any, Self
 
+import gymnasium
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.agent import AgentState, Envs
@@ -77,6 +80,14 @@ class OracleAgent:
         plan, memory = self.planner.plan(self.score, state.model, state.planner, noise)
         self.plan_seconds += time.monotonic() - begun
         return plan.action, state._replace(planner=memory)
+
+    def act(
+        self, state: AgentState, env: gymnasium.Env[Any, Any], row: tuple[str | int, ...]
+    ) -> tuple[NDArray[np.float32], AgentState]:
+        """Plans for one environment as it is: the action [A], one-hot where discrete, and the new state."""
+        planned, state = self.plan(state._replace(model=[simulator_of(env).snapshot()]), [row])
+        action: NDArray[np.float32] = planned[0].numpy()
+        return action, state
 
     def score(self, snapshots: Sequence[Any], actions: Tensor) -> Tensor:
         """The true return of candidates, summed in float64.
