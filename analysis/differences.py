@@ -24,6 +24,7 @@ _COMMON_DATA = (
     "evaluation.context",
     "evaluation.starts",
     "evaluation.probe_episodes",
+    "evaluation.probe_oracle",
     "legacy.shifted_evaluation",
 )
 _MOST_DESIGNS = 4
