@@ -46,7 +46,7 @@ def contradiction(config: RunConfig) -> str:
     if config.agent == "random":
         return ""
     if config.agent == "oracle":
-        return _planner_clash(config)
+        return _planner_clash(config) or _not_simulated(config)
     checks = [_planner_clash, _too_long, _offline_clash]
     if config.model.name == "auto":
         checks += [_variant_clash, _axes_clash, _feedforward_clash, _legacy_clash, _side_clash, _widths_clash]
@@ -63,6 +63,15 @@ def _planner_clash(config: RunConfig) -> str:
     except UserError as error:
         return str(error)
     return ""
+
+
+def _not_simulated(config: RunConfig) -> str:
+    if is_own_task(config.task) or _spec(config.task, config.env).simulates:
+        return ""
+    return (
+        f"agent oracle plans on the true simulator, and {config.task} cannot be simulated from any state; leave it out "
+        f"for this task (exclude: [{{agent: oracle, task: {config.task}}}])"
+    )
 
 
 def _too_long(config: RunConfig) -> str:

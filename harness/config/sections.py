@@ -179,6 +179,9 @@ class OracleConfig(PlannerConfig):
     std_floor: float = semantic(
         0.1, neutral=0.1, doc="lower bound of the proposals' standard deviation", ge=0
     )
+    action: Literal["mean", "best"] = semantic(
+        "best", neutral="best", doc="act by the mean of the last elites, or by the best sampled plan"
+    )
 
 
 class ExplorationConfig(Section):

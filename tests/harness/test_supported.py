@@ -182,3 +182,11 @@ def test_a_run_with_nothing_to_do_on_its_data_is_refused(sections, message):
     refused = contradiction(configuration(CORNERS[0], **sections))
     assert message in refused
     assert bool(message) == bool(refused)
+
+
+def test_the_oracle_is_refused_where_nothing_can_be_simulated():
+    words = contradiction(RunConfig(agent="oracle", task="dmc/quadruped-escape"))
+    assert "cannot be simulated" in words
+    assert "exclude: [{agent: oracle, task: dmc/quadruped-escape}]" in words
+    for task in ("dmc/quadruped-walk", "toy/point-mass"):
+        assert contradiction(RunConfig(agent="oracle", task=task)) == ""

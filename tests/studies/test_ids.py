@@ -50,6 +50,7 @@ OTHER = {
     "planner.elites": 7, "planner.shrink": 1.5,
     "planner.covariance": "full", "planner.refit": "weighted", "planner.warm_start": True,
     "planner.objective": "random", "exploration.epsilon": 0.5, "exploration.noise_exponent": 1.0,
+    "oracle.warm_start": False, "oracle.action": "mean",
     "data.mode": "offline", "data.dataset": "another", "data.digest": "0123",
 }  # fmt: skip
 """Another value of semantic fields; of those not named here, a number that differs from the neutral one."""
@@ -58,8 +59,6 @@ OTHER = {
 def other_value(name, field):
     if name in OTHER:
         return OTHER[name]
-    if name == "oracle.warm_start":
-        return False
     if name.startswith("oracle.") and name.replace("oracle", "planner") in OTHER:
         return OTHER[name.replace("oracle", "planner")]
     neutral = field.json_schema_extra["neutral"]
