@@ -57,11 +57,18 @@ def estimate(runs: Sequence[StoredRun], states: dict[str, str]) -> dict[str, Any
         "files": FILES_PER_RUN * len(sizes),
         "basis": {
             "hours": _hours_basis(known, len(left)),
-            "disk_gb": "an upper bound: raw frames that retention keeps, before compression",
+            "disk_gb": "an upper bound: raw frames that retention keeps, before compression"
+            + _datasets(runs),
             "disk_running_gb": "the largest single run: its frames, raw, while it runs",
             "files": f"at most {FILES_PER_RUN} a run",
         },
     }
+
+
+def _datasets(runs: Sequence[StoredRun]) -> str:
+    """What the disk of a study leaves out, with a semicolon before it."""
+    offline = any(run.config.get("data", {}).get("mode") == "offline" for run in runs)
+    return "; datasets are not counted (`wm dataset show`)" if offline else ""
 
 
 def _hours_basis(known: int, left: int) -> str:
@@ -85,12 +92,15 @@ def _measured(finished: Sequence[StoredRun]) -> dict[tuple[str, str], float]:
 
 
 def _seconds(run: StoredRun) -> list[float]:
-    """The seconds that a finished run took, if its metrics say so."""
+    """The seconds that a finished run took, if its metrics say so: of all of it, else of the parts that are known."""
     try:
         records = list(RunDir(run.path).read_metrics({"cost"}))
     except (OSError, json.JSONDecodeError):
         return []
-    return [sum(float(record.get(name) or 0) for name in _DURATIONS) for record in records[-1:]]
+    return [
+        float(record.get("wall_seconds") or 0) or sum(float(record.get(name) or 0) for name in _DURATIONS)
+        for record in records[-1:]
+    ]
 
 
 def _bytes(run: StoredRun) -> tuple[int, int]:
@@ -109,7 +119,7 @@ def _bytes(run: StoredRun) -> tuple[int, int]:
     collected = 0 if offline else config["train"]["episodes"]
     training = collected * (frames + columns)
     window = evaluation["starts"] * 3 * side * side * (2 + 3 * evaluation["horizon"])
-    pictures = 2 * window if storage["forecasts"] else 0
+    pictures = (2 + offline) * window if storage["forecasts"] else 0  # on probe, own, and held-out episodes
     checkpoint = int(_CHECKPOINT_MB.get(config["size"] or "paper", 25) * 1e6)
     weights = {"none": 0, "model": checkpoint, "full": 3 * checkpoint}[storage["checkpoint"]]
     episodes, framed = _kept_episodes(

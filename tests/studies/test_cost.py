@@ -33,6 +33,41 @@ def test_hours_of_one_design_say_nothing_of_another(tmp_path):
     assert price["basis"]["hours"] == ("resources.hours, the time limit: an upper bound, not a forecast")
 
 
+def test_the_clock_of_a_whole_run_counts_once(tmp_path):
+    """Planning is a part of collecting and evaluating: the parts may not be added up."""
+    (tmp_path / "mixed.yaml").write_text(TEXT.replace("point-mass", "point-mass\n  seed: range(2)"))
+    plan = read_plan(str(tmp_path / "mixed.yaml"), tmp_path / "runs")
+    record = {"kind": "cost", "wall_seconds": 1800, "train_seconds": 600, "plan_seconds": 900}
+    finish(plan.runs[0]).metrics.write_text(json.dumps(record | {"collect_seconds": 900}) + "\n")
+    price = cost.estimate(plan.runs[:2], plan.states())
+    assert (price["left"], price["hours"]) == (1, 0.5)
+    assert price["basis"]["hours"] == "the mean of finished runs of the same design and task"
+
+
+def test_agents_without_a_model_and_offline_runs_keep_no_frames_of_their_own(tmp_path):
+    text = TEXT.replace("tiny,", "tiny, storage.training_frames: all,")
+    (tmp_path / "mixed.yaml").write_text(
+        f"{text}include: [{{agent: [random, oracle], task: toy/point-mass}}]\n"
+    )
+    root = tmp_path / "runs"
+
+    def disk(*overrides):
+        plan = read_plan(str(tmp_path / "mixed.yaml"), root, overrides)
+        prices = {run.design: cost.estimate([run], plan.states()) for run in plan.runs}
+        return prices, {name: price["disk_gb"] for name, price in prices.items()}
+
+    online, gb = disk("train.episodes=5000")
+    assert gb["images-latent-stochastic"] > 3  # 5,000 episodes of 51 frames of 64 x 64
+    assert gb["random"] == gb["oracle"] < 0.02
+    assert online["oracle"]["hours"] == 7
+    offline, less = disk("train.episodes=5000", "data.mode=offline", "data.dataset=mixed")
+    assert less["images-latent-stochastic"] < 0.2
+    assert less["random"] == gb["random"]
+    assert offline["images-latent-stochastic"]["basis"]["disk_gb"].endswith(
+        "datasets are not counted (`wm dataset show`)"
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("size", cost._CHECKPOINT_MB)
 def test_no_checkpoint_is_larger_than_the_estimate(size):
