@@ -21,8 +21,8 @@ _KNOWN = (
     "designs: changes single fields."
 )
 _ALL_PLANNERS = (
-    "All heed planner.objective, planner.discount and planner.particles. The oracle's planner is configured alike, under "
-    "`oracle`, with a smaller budget."
+    "All heed planner.objective, planner.discount and planner.particles. The oracle's planner is configured alike, "
+    "under `oracle`, with a smaller budget."
 )
 _GYM = textwrap.fill(
     "gym/<id>, such as gym/CartPole-v1 or gym/package.module:Id-v0: any environment that is registered with Gymnasium "
