@@ -5,9 +5,10 @@ metrics.jsonl, pictures of the final phase from `eval/` and `forecasts/`. Pictur
 the events alone; a rebuild carries them over as far as metrics.jsonl knows the measurement. So a resumed run begins
 with a rebuild, which drops what came after its checkpoint, and appends from there.
 
-The x axis is env_steps. Tags are ``train/loss``, ``evaluation/return`` (the mean over the episodes of one
-evaluation), ``open_loop/probe/image_error_mean/{mean,first,last}`` (over the horizon), with ``final/`` before what
-the final phase measured. Videos are GIFs written as image summaries, which need no video encoder.
+The x axis is env_steps; of an offline run, which takes none, grad_steps. Tags are ``train/loss``,
+``evaluation/return`` (the mean over the episodes of one evaluation),
+``open_loop/probe/image_error_mean/{mean,first,last}`` (over the horizon), with ``final/`` before what the final phase
+measured. Videos are GIFs written as image summaries, which need no video encoder.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ class TensorBoard:
             return
         due = (record["iteration"] + 1) // self._every % self._stride == 0
         if record["phase"] == "final" or due:
-            moment = Moment(record["env_steps"], self._begun + record["wall_seconds"])
+            moment = Moment(_step(record), self._begun + record["wall_seconds"])
             shown = (episodes[0].image, episodes[0].reward) if episodes else None
             pictures = _draw(_prefix(record), shown, forecasts)
             self._append(_video_event(moment, tag, picture) for tag, picture in pictures)
@@ -152,7 +153,7 @@ def _rebuild(run: RunDir) -> tuple[Path, int]:
     content.events += _scalars(records, begun)
     _add_final_pictures(content, run, records, begun)
     for path in old:
-        _carry_over(content, path, {record["env_steps"] for record in records if record["kind"] in _MEASURED})
+        _carry_over(content, path, {_step(record) for record in records if record["kind"] in _MEASURED})
     number = 1 + max((int(path.name.split(".")[3]) for path in old), default=0)
     path = run.tensorboard / f"events.out.tfevents.{number:010d}.wm"
     with disk_errors(path):
@@ -171,7 +172,7 @@ def _add_final_pictures(content: _Content, run: RunDir, records: Sequence[Record
     final = [record for record in records if record["kind"] in _MEASURED and record["phase"] == "final"]
     if not final:
         return
-    moment = Moment(final[-1]["env_steps"], begun + final[-1]["wall_seconds"])
+    moment = Moment(_step(final[-1]), begun + final[-1]["wall_seconds"])
     shown = None
     if (run.evaluation / "final.npz").exists():
         with ArrayReader(run.evaluation / "final.npz", _REMEDY) as reader:
@@ -217,7 +218,7 @@ def _video_event(moment: Moment, tag: str, frames: U8) -> bytes:
 
 def _scalars(records: Iterable[Record], begun: float) -> Iterator[bytes]:
     """An event for each run of records of one kind at one step, with the mean of each of their numbers."""
-    for (tag, step), group in groupby(records, lambda record: (_tag(record), record["env_steps"])):
+    for (tag, step), group in groupby(records, lambda record: (_tag(record), _step(record))):
         values: dict[str, list[float]] = {}
         seconds = 0.0
         for record in group:
@@ -242,6 +243,12 @@ def _numbers(record: Record) -> Iterator[tuple[str, float]]:
                 finite = [number for number in part if number is not None]
                 if finite:
                     yield f"{name}/{which}", sum(finite) / len(finite)
+
+
+def _step(record: Record) -> int:
+    """Where a record stands on the x axis."""
+    steps: int = record["env_steps"] or record["grad_steps"]
+    return steps
 
 
 def _tag(record: Record) -> str:

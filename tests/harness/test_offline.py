@@ -234,3 +234,14 @@ def test_another_action_repeat_is_told_beforehand(tmp_path):
     config = offline_config(dataset, env__action_repeat=2)
     complaint = offline_complaint(config, dataset, find_task(config.task, config.env).spec)
     assert "set env.action_repeat: 1" in complaint
+
+
+def test_tensorboard_has_gradient_steps_along_x(datasets, dataset, tmp_path):
+    accumulators = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+
+    config = offline_config(dataset, storage={"checkpoint_minutes": 0, "tensorboard": True})
+    run = make_run(tmp_path, config)
+    assert execute(run, datasets=datasets) == "done", run.read_state().error
+    events = accumulators.EventAccumulator(str(run.tensorboard))
+    events.Reload()
+    assert [event.step for event in events.Scalars("train/loss")] == [3, 6, 9, 12, 15]
