@@ -33,6 +33,14 @@ class ImpossibleError(ValueError):
         return [name for name in _NAME.findall(str(self)) if find(name) is not None]
 
 
+class TaskError(ImpossibleError):
+    """The task cannot be made, or not with these fields of `env`."""
+
+    @property
+    def fields(self) -> list[str]:
+        return [name for name in super().fields if name != "task"] or ["task"]
+
+
 class RefusedError(ImpossibleError):
     """A component of the user's own, which `field` names, refuses to be built."""
 
@@ -129,7 +137,7 @@ def build_config(merged: dict[str, Any], label: str | None) -> RunConfig:
         raise NotBuiltError(not_built(config))
     complaint = _task_complaint(config.task, config.env)
     if complaint:
-        raise ImpossibleError(complaint)
+        raise TaskError(complaint)
     if refused := refusal(config):
         raise RefusedError(refused, "model.name")
     field, refused = planner_refusal(config)
