@@ -174,6 +174,7 @@ class Loop:
 
     def _collect(self) -> None:
         number = self.position.iteration
+        self.measurer.state_scale()  # may take long and be stopped: before anything of this episode is written
         if self.offline:
             if number == 0:
                 self._cover()

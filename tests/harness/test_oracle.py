@@ -246,5 +246,5 @@ def test_the_oracle_is_evaluated_again(tmp_path):
     assert results[0]["open_loop"] is None
     final = [record["return"] for record in run.read_metrics({"evaluation"})]
     assert not set(final) & set(results[0]["returns"])  # they begin elsewhere
-    assert "the oracle has no model, hence no forecasts: returns only" in said
+    assert "the oracle agent has no model, hence no forecasts: returns only" in said
     json.dumps(results[0])
