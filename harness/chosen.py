@@ -16,6 +16,7 @@ from harness.datasets import (
     manifest_digest,
     task_slug,
 )
+from harness.datasets.fitting import env_complaint
 from harness.datasets.parts import Part
 from harness.episodes import Episode, spec_problems
 from harness.errors import UserError
@@ -110,6 +111,8 @@ def choose(measurer: Measurer, dataset: str | Path, part: PartName | None) -> Ch
     else:
         found = _find(name, config.task, datasets)
     known = _opened(found, manifest_digest(found))
+    if other := env_complaint(known.recipe, config.env, measurer.task.spec):
+        raise UserError(f"{found}: {other}")
     part = part or ("heldout" if len(known.part("heldout")) else None)
     episodes = known if part is None else known.part(part)
     if not len(episodes):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness.config import RunConfig
 from harness.datasets import Dataset, Episodes, MappedReplay, find_dataset, open_mapped
+from harness.datasets.fitting import env_complaint
 from harness.episodes import Episode, layout_problems
 from harness.errors import UserError
 from harness.tasks.spec import TaskSpec
@@ -103,12 +104,8 @@ def offline_complaint(config: RunConfig, dataset: Dataset, spec: TaskSpec) -> st
     train, heldout = dataset.part("train"), dataset.part("heldout")
     if not len(train):
         return f"{where} has no episodes in its part train"
-    repeat = dataset.recipe.get("action_repeat", spec.action_repeat)
-    if repeat != spec.action_repeat:
-        return (
-            f"{where}: its episodes have action repeat {repeat}, the run has {spec.action_repeat}; "
-            f"set env.action_repeat: {repeat}"
-        )
+    if other := env_complaint(dataset.recipe, config.env, spec):
+        return f"{where}: {other}"
     if wrong := layout_problems(train[0], spec):
         return f"{where} does not fit {spec.name} as configured: {'; '.join(wrong)}"
     if max(train.columns) <= config.model.context:

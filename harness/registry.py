@@ -12,7 +12,7 @@ import pkgutil
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.errors import UserError
 from harness.places import where_in
@@ -100,6 +100,24 @@ PLANNERS: dict[str, PlannerEntry] = {
 
 OBJECTIVES = ("reward", "undiscounted", "random")
 """The names in `planners.objectives`, without torch."""
+
+
+class Probe(NamedTuple):
+    """What the content of the probe datasets depends on beyond the task and the configuration."""
+
+    version: int  # of the behaviours in `harness.datasets.probe`: probes of two versions are two datasets
+    planner: str  # of the noisy oracle
+
+
+PROBE = Probe(1, "cem")
+
+ENV_FIELDS = {
+    "dmc": ("camera", "shadow_size", "antialiasing"),
+    "atari": ("sticky",),
+    "gym": (),
+    "toy": (),
+}
+"""By family of tasks, the fields of `EnvConfig` that it heeds beyond those that all do; one's own may heed any."""
 
 TASK_VERSIONS = {"dmc": 1, "toy": 1, "gym": 1, "atari": 1}
 

@@ -12,7 +12,15 @@ from typing import Any
 from harness.config.fields import Category, category_of, walk
 from harness.config.run import RunConfig
 from harness.config.sections import PlannerConfig
-from harness.registry import PLANNERS, model_entry, own_version, planner_version, task_version
+from harness.registry import (
+    ENV_FIELDS,
+    PLANNERS,
+    PROBE,
+    model_entry,
+    own_version,
+    planner_version,
+    task_version,
+)
 
 _UNUSED = object()
 
@@ -44,6 +52,8 @@ def component_versions(config: RunConfig) -> dict[str, int]:
     versions = {"task": task_version(config.task)}
     if config.agent == "model":
         versions |= _model_versions(config)
+        if config.evaluation.probe_oracle:
+            versions |= {"probe": PROBE.version, "probe_planner": planner_version(PROBE.planner)}
     if config.agent != "random":
         planner = config.oracle if config.agent == "oracle" else config.planner
         versions["planner"] = planner_version(planner.name)
@@ -78,9 +88,12 @@ def run_id(config: RunConfig) -> str:
 def _is_unused(config: RunConfig, name: str) -> bool:
     """Whether a field cannot change what this configuration computes."""
     section, _, field = name.rpartition(".")
+    if section == "env" and _task_ignores(config.task, field):
+        return True
     if config.agent != "model":
         always = name in {"agent", "task", "seed", "evaluation.final_episodes"} or section == "env"
         oracle = config.agent == "oracle" and section == "oracle" and _planner_uses(config.oracle, field)
+        oracle = oracle and field != "particles"  # the simulator has one future
         return not (always or oracle)
     if section == "oracle" or (section == "planner" and not _planner_uses(config.planner, field)):
         return True
@@ -98,6 +111,14 @@ def _model_ignores(config: RunConfig, name: str) -> bool:
     if name == "model.dropout":
         return not _has_dropout(config)
     return config.predict == "rewards" and name in {"image_fraction", "model.image_scale"}
+
+
+def _task_ignores(task: str, field: str) -> bool:
+    """Whether a field of `env` means nothing to a task. For families older than the field it always counted."""
+    family = task.partition("/")[0]
+    if field == "sticky":
+        return family in ENV_FIELDS and "sticky" not in ENV_FIELDS[family]
+    return field in ENV_FIELDS["dmc"] and family in {"atari", "gym"}
 
 
 def _planner_uses(planner: PlannerConfig, name: str) -> bool:

@@ -5,12 +5,11 @@ from harness.datasets.fixed import Dataset, build
 from harness.datasets.imports import import_npz
 from harness.datasets.mapped import MappedReplay, open_mapped
 from harness.datasets.parts import PARTS, Label, Part, PartName
-from harness.datasets.probe import PROBE_VERSION, probe_dataset, probe_directory
+from harness.datasets.probe import probe_dataset, probe_directory
 from harness.datasets.starts import Episodes, column_counts, open_loop_starts
 
 __all__ = [
     "PARTS",
-    "PROBE_VERSION",
     "Dataset",
     "Episodes",
     "Label",

@@ -92,7 +92,7 @@ def _nothing() -> None:
 
 
 def _check_repeat(dataset: Dataset, spec: TaskSpec) -> None:
-    """Frames of another action repeat have the same shape, but are another task."""
+    """Frames of another action repeat have the same shape, but are another task; see `fitting.env_complaint`."""
     repeat = dataset.recipe.get("action_repeat", spec.action_repeat)
     if repeat != spec.action_repeat:
         raise UserError(

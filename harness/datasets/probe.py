@@ -24,21 +24,20 @@ from harness.config.sections import EnvConfig, OracleConfig
 from harness.datasets.fixed import Dataset, build
 from harness.datasets.turns import Heartbeat
 from harness.episodes import Episode, Recorder
-from harness.registry import planner_version
+from harness.registry import PROBE, planner_version
 from harness.tasks.spec import Task, TaskSpec
 
 if TYPE_CHECKING:
     from harness.oracle import OracleAgent
-
-PROBE_VERSION = 1
-"""Changes with the behaviours below: probes of two versions are two datasets."""
 
 BEHAVIOURS = ("random", "smooth")
 ORACLE = "oracle"
 _CORRELATION_STEPS = (2.0, 20.0)  # of smooth noise, drawn per episode, log-uniform
 _SCALE = (0.3, 1.0)  # of smooth noise, drawn per episode; values beyond [-1, 1] are clipped
 
-ORACLE_PLANNER = OracleConfig(name="cem", horizon=10, iterations=2, proposals=16, elites=3, action="best")
+ORACLE_PLANNER = OracleConfig(
+    name=PROBE.planner, horizon=10, iterations=2, proposals=16, elites=3, action="best"
+)
 """The noisy oracle's planner and its budget: some ten seconds an episode of cartpole or cheetah."""
 ORACLE_PLANS = 500
 """Steps of an episode that are planned; in a longer one, smooth noise plays the others."""
@@ -89,7 +88,7 @@ def probe_directory(root: Path, task: Task, env: EnvConfig, episodes: int, *, or
 def _recipe(task: Task, env: EnvConfig, episodes: int, *, oracle: bool) -> dict[str, Any]:
     recipe: dict[str, Any] = {
         "kind": "probe",
-        "probe_version": PROBE_VERSION,
+        "probe_version": PROBE.version,
         "task": task.spec.name,
         "task_version": task.version,
         "env": env.model_dump(mode="json"),

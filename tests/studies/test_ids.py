@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -78,6 +79,8 @@ CONTEXTS = {
     ),
     "data.dataset": ([OFFLINE], [OFFLINE | {"data.digest": "abc"}]),
     "data.digest": ([OFFLINE], []),
+    "env.sticky": ([{"task": "atari/Pong"}, {"task": OWN}], [{}, {"task": "gym/CartPole-v1"}]),
+    "env.camera": ([{}], [{"task": "atari/Pong"}]),
 } | {
     f"exploration.{name}": ([{}], [OFFLINE]) for name in ("cold_start", "noise", "noise_exponent", "epsilon")
 }
@@ -103,6 +106,8 @@ def test_a_semantic_change_makes_another_id(name, field):
         assert run_hex(configured(**OFFLINE)) != run_hex(configured())
         return
     used, unused = CONTEXTS.get(name, ([{}], []))
+    if name == "oracle.particles":  # the simulator has one future
+        used, unused = [], [{}]
     if name.startswith("oracle."):
         unused = [{}, *({"agent": "oracle", **one} for one in unused)]
         used = [{"agent": "oracle", **one} for one in used]
@@ -151,3 +156,14 @@ def test_the_slug_is_a_plain_folder_name_whatever_the_names_are():
     assert not name.startswith((".", "-"))
     assert len(name) <= 93
     assert name.endswith(run_hex(config))
+
+
+def test_a_probe_with_the_oracle_is_another_one_when_its_planner_changes(monkeypatch):
+    from harness import registry
+
+    mppi, without = {"planner.name": "mppi"}, {"evaluation.probe_oracle": False}
+    before = run_hex(configured(**mppi)), run_hex(configured(**mppi, **without))
+    newer = dataclasses.replace(registry.PLANNERS["cem"], version=registry.PLANNERS["cem"].version + 1)
+    monkeypatch.setitem(registry.PLANNERS, "cem", newer)
+    assert run_hex(configured(**mppi)) != before[0]
+    assert run_hex(configured(**mppi, **without)) == before[1]
