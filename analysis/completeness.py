@@ -9,7 +9,8 @@ import pandas as pd
 from analysis.differences import differences
 from analysis.load import Results
 from analysis.prediction import FLAT, chosen, common_data, run_errors
-from analysis.scores import scale_notes, score_cells
+from analysis.scales import scale_notes
+from analysis.scores import score_cells
 from analysis.statistics import FEW_SEEDS
 from analysis.words import capital, plural
 
@@ -46,7 +47,8 @@ def sentence(results: Results) -> str:
     if empty:
         words.append(f"{empty} of {plural(len(cells), 'cell')} empty")
     agents = plural(len(results.designs), "design")
-    baselines = [f"the {'random agent' if name == 'random' else name}" for name in results.baselines]
+    randoms = [name.replace("random", "random agent", 1) for name in results.agents("random")]
+    baselines = [f"the {name}" for name in [*randoms, *results.agents("oracle")]]
     agents = ", ".join([agents, *baselines[:-1]]) + "".join(f" and {name}" for name in baselines[-1:])
     return f"{', '.join(words)}; {agents} on {plural(len(results.tasks), 'task')}."
 

@@ -9,7 +9,8 @@ import pandas as pd
 from analysis.differences import differences
 from analysis.load import COSTS, Results
 from analysis.prediction import DATASET, common_data, correlations, horizon_table
-from analysis.scores import BASIS, normalised_means, run_scores, scales, score_cells
+from analysis.scales import Place, Scale, compared, scales
+from analysis.scores import BASIS, normalised_means, run_scores, score_cells
 from analysis.statistics import FEW_SEEDS, MIN_CLUSTERS
 from analysis.tables import Table, fixed, interval, number
 from analysis.words import few_tasks, interval_words, plural, resampled, short_count, short_task
@@ -53,20 +54,30 @@ def _normalised(overall: pd.DataFrame, design: str, baselines: list[str]) -> str
 
 def _scaled(results: Results) -> str:
     """What normalised scores are, with a blank before it; nothing where there are none."""
-    found = {task: scale for task, scale in scales(results).items() if math.isfinite(scale.unit)}
+    found = {place: scale for place, scale in scales(results).items() if math.isfinite(scale.unit)}
     if not found:
         return ""
     oracles = " or ".join(dict.fromkeys(scale.oracle for scale in found.values()))
     counts = [sorted({scale.n[i] for scale in found.values()}) for i in range(2)]
     random, oracle = ("-".join(map(str, dict.fromkeys((seen[0], seen[-1])))) for seen in counts)
-    agents = f"0 is the random agent ({random} seeds), 1 the {oracles} ({oracle} seeds)"
+    several = len({task for task, _ in compared(results)}) < len(compared(results))
+    own = ", each of the design's own environment" if several else ""
+    agents = f"0 is the random agent ({random} seeds), 1 the {oracles} ({oracle} seeds){own}"
     words = [f" Normalised: {agents}, both taken as known: intervals are of the design's seeds."]
+    if any(scale.oracles > 1 for scale in found.values()):
+        words.append("Of several oracles the one with the highest mean is 1.")
+    tasks = {task for task, _ in found}
     if len(results.tasks) > 1:
-        words.append(f"Mean over {plural(len(found), 'task')}, of seeds with a score on each.")
-    ranged = [short_task(task) for task, scale in found.items() if scale.by_range]
-    if ranged:
-        words.append(f"By the range of returns, as the two are too near: {', '.join(ranged)}.")
-    return " ".join(words)
+        words.append(f"Mean over {plural(len(tasks), 'task')}, of seeds with a score on each.")
+    return " ".join([*words, *_ranged(found)])
+
+
+def _ranged(found: dict[Place, Scale]) -> list[str]:
+    """Where the range of returns is the unit, and why."""
+    tasks = list(dict.fromkeys(short_task(task) for (task, _), scale in found.items() if scale.by_range))
+    return [f"By the range of returns, 0 still the random agent (see the notes): {', '.join(tasks)}."] * bool(
+        tasks
+    )
 
 
 def _score(cell: pd.Series) -> list[str]:

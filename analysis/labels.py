@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
+from analysis.environments import Setting, setting
 from analysis.study import PlannedRun
 from harness.config import RunConfig, semantic_fields
 from harness.config.fields import walk
@@ -28,8 +29,9 @@ def design_labels(runs: Sequence[PlannedRun], configs: Mapping[str, RunConfig | 
 
     Runs of one (design, task) cell that differ in more than the seed are different things to compare: the
     fields that differ are added to the name, as short as they stay clear (`_shown`): ``rssm (planner.horizon=6)``,
-    ``rssm (window, from image)``, ``rssm (on pooled)``. So are those of the oracle, but for the random agent, which
-    has none.
+    ``rssm (window, from image)``, ``rssm (on pooled)``. So are those of the oracle; of the random agent, which has no
+    others, those of `env`. Both are named by what decides returns in `env` also where other runs of the task differ
+    from them: ``random (time_limit=200)``.
 
     Args:
         runs: the runs of all studies of the report.
@@ -47,16 +49,38 @@ def design_labels(runs: Sequence[PlannedRun], configs: Mapping[str, RunConfig | 
             for name in names
             if len({fields[run].get(name) for run in ids if _uses(configs[run], name)}) > 1
         }
+    for design, names in _of_environments(runs, configs).items():
+        varying[design] |= names
     of_design: dict[str, list[RunConfig | None]] = defaultdict(list)
     for run in runs:
         of_design[run.design].append(configs[run.id])
     labels = {}
     for run in runs:
         cell = of_design[run.design]
-        shown = [_shown(name, configs[run.id], cell) for name in sorted(varying[run.design])]
-        agent = run.config.get("agent", "model")
-        labels[run.id] = run.design + (f" ({', '.join(shown)})" if shown and agent != "random" else "")
+        random = run.config.get("agent") == "random"
+        told = [name for name in sorted(varying[run.design]) if name.startswith("env.") or not random]
+        shown = [_shown(name, configs[run.id], cell) for name in told]
+        labels[run.id] = run.design + (f" ({', '.join(shown)})" if shown else "")
     return _unique(runs, labels)
+
+
+def _of_environments(
+    runs: Sequence[PlannedRun], configs: Mapping[str, RunConfig | None]
+) -> dict[str, set[str]]:
+    """Fields of `env` that decide returns and differ between a baseline and other runs of its task, by baseline."""
+    known = [run for run in runs if configs[run.id] is not None]
+    of_task: dict[str, set[Setting]] = defaultdict(set)
+    for run in known:
+        of_task[run.task].add(setting(run.task, run.config.get("env")))
+    found: dict[str, set[str]] = defaultdict(set)
+    for run in known:
+        if run.config.get("agent", "model") != "model":
+            several = of_task[run.task]
+            names = {name for each in several for name, _ in each}
+            found[run.design] |= {
+                f"env.{name}" for name in names if len({dict(each).get(name) for each in several}) > 1
+            }
+    return found
 
 
 def _unique(runs: Sequence[PlannedRun], labels: dict[str, str]) -> dict[str, str]:
@@ -64,7 +88,8 @@ def _unique(runs: Sequence[PlannedRun], labels: dict[str, str]) -> dict[str, str
     owners: dict[tuple[str, str, int], dict[str, str]] = defaultdict(dict)
     for run in runs:
         owners[labels[run.id], run.task, run.seed][run.id] = run.study
-    clashing = {key[0] for key, ids in owners.items() if len(ids) > 1 and key[0] != "random"}
+    random = {labels[run.id] for run in runs if run.config.get("agent") == "random"}
+    clashing = {key[0] for key, ids in owners.items() if len(ids) > 1} - random
     if not clashing:
         return labels
     studies = {run.id: run.study for run in runs}

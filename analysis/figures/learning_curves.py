@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 
 from analysis.colours import ORACLE, REFERENCE, Look
 from analysis.load import Results
+from analysis.scales import levels as common_levels
 from analysis.scores import score_cells
 from analysis.statistics import estimate
 from analysis.style import Drawn, legend_below, panels, set_limits, thousands
@@ -86,8 +87,8 @@ def _figure(
     tasks = [task for task in results.tasks if (data["task"] == task).any()]
     figure, axes = panels(len(tasks))
     cells = score_cells(results)
-    shown = {agent: names[0] for agent in ("random", "oracle") if (names := results.agents(agent))}
-    levels = cells[cells["design"].isin(shown.values()) & cells["mean"].notna()]
+    random = results.agents("random")
+    levels = cells[cells["design"].isin(common_levels(results)) & cells["mean"].notna()]
     for axis, task in zip(axes, tasks, strict=True):
         here = data[data["task"] == task]
         _panel(axis, here, looks)
@@ -95,7 +96,7 @@ def _figure(
         if len(here.loc[here["n"] >= BAND_SEEDS]):
             drawn += here.loc[here["n"] >= BAND_SEEDS, ["low", "high"]].to_numpy().ravel().tolist()
         for level in levels[levels["task"] == task].itertuples():
-            look = REFERENCE if level.design == "random" else ORACLE
+            look = REFERENCE if level.design in random else ORACLE
             axis.axhline(float(str(level.mean)), color=look.colour, ls=look.line, lw=1, zorder=1)
             drawn.append(float(str(level.mean)))
         set_limits(axis, drawn)
@@ -105,9 +106,9 @@ def _figure(
     axes[0].set_ylabel(label)
     present = {design: looks[design] for design in results.designs if (data["design"] == design).any()}
     there = set(levels["design"])
-    present |= {name: Look(ORACLE.colour, "", ORACLE.line) for name in there - {"random"}}
-    legend_below(figure, present, reference="random agent" if "random" in there else "")
-    caption = _caption(results, data, random="random" in there)
+    present |= {name: Look(ORACLE.colour, "", ORACLE.line) for name in sorted(there.difference(random))}
+    legend_below(figure, present, reference="random agent" if there & set(random) else "")
+    caption = _caption(results, data, random=bool(there & set(random)))
     written = _with_levels(data, levels).rename(columns={"env_steps": steps})
     return Drawn(name, title, caption, figure, written)
 
@@ -166,5 +167,6 @@ def _caption(results: Results, data: pd.DataFrame, *, random: bool) -> str:
     if empty:
         words.append(f"{empty} of {len(results.designs) * len(results.tasks)} cells have no data yet.")
     if not random:
-        words.append("The random agent's level is missing.")
+        other = "of another environment" if len(results.agents("random")) else "missing"
+        words.append(f"The random agent's level is {other}.")
     return " ".join(words)

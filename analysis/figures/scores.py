@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from analysis.colours import ORACLE, REFERENCE, Look
 from analysis.load import Results
+from analysis.scales import levels
 from analysis.scores import BASIS, run_scores, score_cells
 from analysis.style import COLUMN, PAGE, Drawn, inches, wrap
 from analysis.words import interval_words, seed_range, short_task
@@ -28,7 +29,8 @@ def draw(results: Results, looks: dict[str, Look]) -> list[Drawn]:
     if not runs["score"].notna()[runs["design"].isin(results.designs)].any():
         return []
     designs = [*results.designs, *further]
-    looks = dict.fromkeys(further, ORACLE) | looks
+    random = results.agents("random")
+    looks = {name: REFERENCE if name in random else ORACLE for name in further} | looks
     scored = runs[runs["score"].notna() & runs["design"].isin(designs)]
     tasks = results.tasks
     across, rows = min(len(tasks), ACROSS), -(-len(tasks) // ACROSS)
@@ -48,15 +50,18 @@ def draw(results: Results, looks: dict[str, Look]) -> list[Drawn]:
     for row in grid:
         row[0].set_yticks(range(len(designs)), labels)
         row[0].set_ylim(len(designs) - 0.4, -0.6)
-    return [Drawn("scores", "Score by design", _caption(cells, lines), figure, _points(scored, cells))]
+    return [
+        Drawn("scores", "Score by design", _caption(cells, lines, random), figure, _points(scored, cells))
+    ]
 
 
 def _baselines(results: Results) -> tuple[dict[str, Look], list[str]]:
-    """The baselines that are lines through every panel, and further forms of the oracle, which are rows."""
-    first, *further = [*results.agents("oracle"), ""]
-    lines = dict.fromkeys(results.agents("random"), REFERENCE) | {first: ORACLE}
-    lines.pop("", None)
-    return lines, further[:-1]
+    """The baselines that are lines through every panel, and the others (further forms of the oracle, baselines of
+    another environment), which are rows.
+    """
+    random = results.agents("random")
+    lines = {name: REFERENCE if name in random else ORACLE for name in levels(results)}
+    return lines, [name for name in results.baselines if name not in lines]
 
 
 def _levels(cells: pd.DataFrame, lines: dict[str, Look]) -> list[tuple[str, float, Look]]:
@@ -137,7 +142,7 @@ def _points(scored: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([seeds, means], ignore_index=True)[COLUMNS]
 
 
-def _caption(cells: pd.DataFrame, lines: dict[str, Look]) -> str:
+def _caption(cells: pd.DataFrame, lines: dict[str, Look], random: list[str]) -> str:
     shown = cells[~cells["design"].isin(lines)]
     words = [
         f"Score: {BASIS}. Strokes: seeds ({seed_range(shown.loc[shown['n'] > 0, 'n'])} a cell); symbols: means;"
@@ -146,7 +151,11 @@ def _caption(cells: pd.DataFrame, lines: dict[str, Look]) -> str:
     if (shown["n"] == 2).any():
         words.append("A bar of two seeds may leave the panel.")
     there = set(cells.loc[cells["mean"].notna(), "design"])
-    words.append("Dashed: random agent." if "random" in there else "The random agent is missing.")
+    dashed = [name for name, look in lines.items() if look is REFERENCE and name in there]
+    if dashed:
+        words.append("Dashed: random agent.")
+    elif not there & set(random):
+        words.append("The random agent is missing.")
     words += [f"Dotted: {name}." for name, look in lines.items() if look is ORACLE and name in there]
     for state in ("diverged", "failed", "unfinished"):
         count = int(shown[state].sum())

@@ -78,6 +78,7 @@ class Options:
     seeds: int = 2
     random_agent: bool = True
     oracle: Sequence[dict[str, Any]] = ()  # its forms: fields of `oracle`
+    baseline_envs: Sequence[dict[str, Any]] = ({},)  # fields of `env` in which both baselines are run
     episodes: int = 40
     every: int = 4
     final_episodes: int = 5
@@ -133,14 +134,11 @@ def _cells(options: Options) -> Iterable[tuple[RunConfig, tuple[str, str, int], 
                     planner = {"planner": {"horizon": horizon}}
                     config = RunConfig.model_validate(merged(shared, planner, design.axes, fields))
                     yield config, (design.name, task, seed), design.quality
-        for seed in range(options.seeds if options.random_agent else 0):
-            config = RunConfig.model_validate({**shared, "agent": "random", "task": task, "seed": seed})
-            yield config, ("random", task, seed), 0.0
-        for form, seed in itertools.product(options.oracle, range(options.seeds)):
-            config = RunConfig.model_validate(
-                {**shared, "agent": "oracle", "oracle": form, "task": task, "seed": seed}
-            )
-            yield config, ("oracle", task, seed), 1.25
+        forms = [{"agent": "random"}] * options.random_agent
+        forms += [{"agent": "oracle", "oracle": form} for form in options.oracle]
+        for form, env, seed in itertools.product(forms, options.baseline_envs, range(options.seeds)):
+            config = RunConfig.model_validate(merged(shared, form, {"env": env, "task": task, "seed": seed}))
+            yield config, (config.agent, task, seed), 0.0 if config.agent == "random" else 1.25
 
 
 def merged(*parts: dict[str, Any]) -> dict[str, Any]:

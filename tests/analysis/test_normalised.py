@@ -10,7 +10,8 @@ from analysis.figures import learning_curves, scores
 from analysis.load import load
 from analysis.numbers import numbers
 from analysis.prediction import run_errors
-from analysis.scores import normalised_means, run_scores, scales, score_cells
+from analysis.scales import scales
+from analysis.scores import normalised_means, run_scores, score_cells
 from analysis.style import print_style
 from tests.analysis.synthetic import FIVE, Options, write_study
 
@@ -23,13 +24,17 @@ def study(path, **options):
     return load([write_study(path, options=Options(**(given | options)))])
 
 
+def by_task(results):
+    return {task: scale for (task, _), scale in scales(results).items()}
+
+
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     return study(tmp_path_factory.mktemp("runs"), tasks=TASKS, seeds=3)
 
 
 def test_zero_is_the_random_agent_and_one_the_oracle(results):
-    runs, found = run_scores(results), scales(results)
+    runs, found = run_scores(results), by_task(results)
     for task in TASKS:
         here = runs[runs["task"] == task]
         means = here.groupby("design")["score"].mean()
@@ -43,7 +48,7 @@ def test_zero_is_the_random_agent_and_one_the_oracle(results):
 
 
 def test_a_cell_s_interval_is_that_of_its_score(results):
-    scale = scales(results)[TASKS[0]]
+    scale = by_task(results)[TASKS[0]]
     cell = score_cells(results).set_index(["design", "task"]).loc[NAME, TASKS[0]]
     for name, end in (("", "mean"), ("_low", "low"), ("_high", "high")):
         assert cell[f"normalised{name}"] == pytest.approx((cell[end] - scale.zero) / scale.unit)
@@ -135,18 +140,20 @@ def test_baselines_too_near_to_each_other_are_no_scale(results, gap, by_range):
     for agent, level in (("random", 300.0), ("oracle", 300.0 + gap)):
         evaluations.loc[evaluations["design"] == agent, "return"] = level
     changed = type(results)(**(vars(results) | {"evaluations": evaluations}))
-    scale = scales(changed)[TASKS[0]]
+    scale = by_task(changed)[TASKS[0]]
     assert scale.by_range is by_range
     assert scale.unit == pytest.approx(1000 if by_range else gap)
-    told = [note for note in notes(changed) if "differ by less than 10%" in note]
+    why = "scores less than the random agent on" if gap < 0 else "differ by less than 10% of the range"
+    told = [note for note in notes(changed) if "normalised" in note]
     assert len(told) == (2 if by_range else 0)
+    assert all(why in note and note.endswith(": its scores are normalised by the range") for note in told)
     assert ("By the range of returns" in score_table(changed).caption) is by_range
 
 
 def test_of_several_oracles_the_first_one_counts(tmp_path):
     results = study(tmp_path, oracle=({}, {"horizon": 4}))
     assert results.baselines == ["random", "oracle (horizon=12)", "oracle (horizon=4)"]
-    assert scales(results)[TASKS[0]].oracle == "oracle (horizon=12)"
+    assert by_task(results)[TASKS[0]].oracle == "oracle (horizon=12)"
     cells = score_cells(results).set_index("design")
     assert cells.loc["oracle (horizon=12)", "normalised"] == pytest.approx(1)
     assert np.isfinite(cells.loc["oracle (horizon=4)", "normalised"])
