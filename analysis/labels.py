@@ -17,7 +17,9 @@ from harness.config.fields import walk
 _NOT_A_DIFFERENCE = {"task", "seed", "agent"}
 DATA = "data"
 """Stands for `data.mode`, `data.dataset` and `data.digest` together: what a run is trained on."""
-_NO_WORDS = {"True", "False", "None"}
+_DEFAULT = "default"
+"""In place of null in a field of `env`: the task's own value."""
+_NO_WORDS = {"True", "False", "None", _DEFAULT}
 _BEFORE = {"reward_from": "from "}
 """What a value needs before it to be understood alone."""
 _ORACLE = "oracle"
@@ -156,4 +158,4 @@ def _show(config: RunConfig | None, dotted: str) -> str:
     value: Any = config
     for part in dotted.split("."):
         value = getattr(value, part, None)
-    return str(value)
+    return _DEFAULT if value is None and dotted.startswith("env.") else str(value)

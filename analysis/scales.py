@@ -245,7 +245,7 @@ def _sentence(
         return f"{scores} are not normalised yet: the random agent or the oracle is not finished"
     agents = " and ".join("the random agent" if agent == "random" else "the oracle" for agent in absent)
     verb = "are" if len(absent) > 1 else "is"
-    there = f", there {verb} only with {others}" if others else ""
+    there = f" (planned with {others} only)" if others else ""
     listed = tasks[0] if len(tasks) == 1 else f"[{', '.join(tasks)}]"
     fields = f", env: {{{', '.join(f'{name}: {value}' for name, value in env)}}}" if env else ""
     add = f"{{agent: [random, oracle], task: {listed}{fields}, seed: range(5)}}"
