@@ -117,4 +117,6 @@ def interval(low: float, high: float, digits: int = 3) -> str:
 
 def fixed(value: float, places: int = 2) -> str:
     """A number with that many decimals; — if there is none."""
-    return f"{value:.{places}f}".replace("-", "−") if math.isfinite(value) else "—"
+    if not math.isfinite(value):
+        return "—"
+    return f"{round(value, places) + 0.0:.{places}f}".replace("-", "−")  # + 0.0: no −0.00

@@ -20,6 +20,7 @@ def test_numbers_are_rounded_to_significant_digits():
     shown = [number(value) for value in values]
     assert shown == ["690", "0.0346", "12.0", "0", "−2.26", "1.00e9", "3.00e−7", "—", "—"]
     assert fixed(-0.256) == "−0.26"
+    assert (fixed(-1e-17), fixed(-0.004), fixed(float("nan"))) == ("0.00", "0.00", "—")
     assert interval(1.0, 2.0) == "[1.00, 2.00]"
     assert interval(float("nan"), 2.0) == ""
 
