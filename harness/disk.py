@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import math
 import os
 import uuid
 import zipfile
@@ -19,6 +20,9 @@ import numpy.typing as npt
 from harness.errors import RunError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_RUN_REMEDY = (
+    "Free space (or raise the quota), then `wm retry` and `wm run`: what was committed before is whole."
+)
 _UNREADABLE = (
     zipfile.BadZipFile,
     zlib.error,
@@ -36,11 +40,8 @@ def as_disk_error(error: OSError, path: Path | None = None) -> RunError | None:
     """A `RunError` of kind ``disk`` with the remedy, if the disk or the quota is full; else None."""
     if error.errno not in _FULL:
         return None
-    remedy = (
-        "Free space (or raise the quota), then `wm retry` and `wm run`: what was committed before is whole."
-    )
     where = path or error.filename or "the run's directory"
-    return RunError("disk", f"{where}: cannot write: {error.strerror or error}.", remedy)
+    return RunError("disk", f"{where}: cannot write: {error.strerror or error}.", _RUN_REMEDY)
 
 
 @contextmanager
@@ -54,6 +55,17 @@ def disk_errors(path: Path) -> Iterator[None]:
             raise full from error
         reason = error.strerror or str(error)
         raise RunError("disk", f"{path}: {reason}.", "Check the file system and its permissions.") from error
+
+
+@contextmanager
+def full_disk_remedy(remedy: str) -> Iterator[None]:
+    """Within it, what helps against a full disk is this, and not what helps a run."""
+    try:
+        yield
+    except RunError as error:
+        if error.remedy != _RUN_REMEDY:
+            raise
+        raise RunError(error.kind, str(error).removesuffix(error.remedy).strip(), remedy) from error
 
 
 @contextmanager
@@ -143,6 +155,21 @@ class ArrayReader:
             content = self._zip.read(f"{name}.npy")
             array: npt.NDArray[Any] = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
         return array
+
+    def read_row(self, name: str) -> npt.NDArray[Any]:
+        """The first row of an array. The rest is not read, so that its checksum is not verified."""
+        with self._readable(), self._zip.open(f"{name}.npy") as member:
+            version = np.lib.format.read_magic(member)
+            header = {
+                (1, 0): np.lib.format.read_array_header_1_0,
+                (2, 0): np.lib.format.read_array_header_2_0,
+            }
+            shape, by_columns, dtype = header[version](member)
+            if by_columns:
+                return self.read(name)[:1].reshape(shape[1:])
+            content = member.read(dtype.itemsize * math.prod(shape[1:]))
+            row: npt.NDArray[Any] = np.frombuffer(content, dtype).reshape(shape[1:])
+        return row
 
     def stored_bytes(self, name: str) -> int:
         """Bytes that an array takes in the file."""

@@ -8,6 +8,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +106,7 @@ def build(
     """
     if not directory.exists():
         heartbeat = heartbeat or Heartbeat()
-        with disk_errors(directory):
-            directory.parent.mkdir(parents=True, exist_ok=True)
+        with disk_errors(directory), _folders_for(directory):
             _remove_abandoned(directory)
             with turn(directory, heartbeat) as ours:
                 if ours:
@@ -117,6 +117,19 @@ def build(
             f"{directory}: holds a dataset made by another recipe; remove it, or choose another place"
         )
     return dataset
+
+
+@contextmanager
+def _folders_for(directory: Path) -> Iterator[None]:
+    """Makes the folders that a dataset lies in; takes those away again that stay empty, as after an error."""
+    made = [folder for folder in directory.parents if not folder.exists()]
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    finally:
+        with suppress(OSError):  # not empty: the dataset is there, or another process builds it
+            for folder in made:
+                folder.rmdir()
 
 
 def _build(

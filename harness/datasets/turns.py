@@ -99,14 +99,17 @@ def _claimed(directory: Path, claims: Path, heartbeat: Heartbeat) -> Claim | Non
 
 def _try(claims: Path) -> Claim | None:
     """A claim, if nobody who may be alive has one."""
-    with suppress(OwnedElsewhere, FileNotFoundError):  # a builder that ends removes the directory
-        claims.mkdir(exist_ok=True)
+    # A builder that ends removes the directory, and one that fails those around it that are empty.
+    with suppress(OwnedElsewhere, FileNotFoundError):
+        claims.mkdir(parents=True, exist_ok=True)
         try:
             return acquire(claims)
         except OwnedElsewhere:
             raise
-        except UserError:
+        except (UserError, OSError):
             if claims.exists():
+                with suppress(OSError):  # not empty: another process claimed it
+                    claims.rmdir()
                 raise
     return None
 

@@ -161,3 +161,9 @@ def test_the_heart_beats_on_the_claim(tmp_path, monkeypatch):
 
     build(tmp_path / "d", episodes(), RECIPE, heartbeat=heartbeat)
     assert seen == [True] * 3
+
+
+def test_a_builder_that_failed_may_have_taken_the_folders_away(tmp_path):
+    with turns.turn(tmp_path / "name" / "task", Heartbeat()) as ours:
+        assert ours
+        assert (tmp_path / "name").is_dir()
