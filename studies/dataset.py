@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.datasets.find import check_name, task_slug
-from harness.datasets.parts import Label
+from harness.datasets.holdout import one_sided
+from harness.datasets.parts import Label, PartName
 from harness.datasets.selection import Choice, Quota, choose
 from harness.datasets.sources import Found, Kind, Origin, Renderer, kept_episodes, read_episodes, unrenderable
+from harness.disk import full_disk_remedy
 from harness.errors import UserError
 from harness.rundir import RunDir
 from harness.tasks.catalogue import find_task
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from harness.tasks.spec import Task
 
 _LISTED = 8  # runs that a note names
+_FULL = (
+    "Free space (or raise the quota), or take fewer --episodes, and call it again; nothing is left behind."
+)
 _COMPRESSED = 0.3  # of the bytes of a rendered frame, at most as far as was measured: 0.03 to 0.2
 
 Tell = Callable[[str], None]
@@ -126,6 +131,8 @@ def plan_request(
             note(f"{task}: nothing is taken: no selected run kept an episode that is asked for")
         else:
             plans.append(plan)
+            if empty := one_sided(plan.choice.parts, request.quota.heldout):
+                note(f"{task}: {empty}")
     if not plans:
         raise UserError(
             f"dataset {request.name}: the {len(runs)} selected runs have no episode that is asked for; "
@@ -150,15 +157,12 @@ def build(plans: Sequence[TaskPlan], note: Tell, step: Step) -> Iterator[Built]:
 
     _check_disk([plan for plan in plans if not plan.exists])
     for plan in plans:
-        labels = [
-            Label(part, one.describe())
-            for one, part in zip(plan.choice.episodes, plan.choice.parts, strict=True)
-        ]
+        labels = list(map(_label, plan.choice.episodes, plan.choice.parts, plan.choice.twins))
         with Renderer(plan.task, lambda: None) as renderer:
             notes = {} if plan.exists else _provenance(plan, renderer, note)
-            dataset = build_dataset(
-                plan.directory, _episodes(plan, renderer, step), plan.recipe, labels, notes
-            )
+            episodes = _episodes(plan, renderer, step)
+            with full_disk_remedy(_FULL):
+                dataset = build_dataset(plan.directory, episodes, plan.recipe, labels, notes)
         yield Built(plan, dataset.digest, "exists" if plan.exists else "built")
 
 
@@ -265,7 +269,7 @@ def _recipe(
     request: Request, studies: Sequence[str], task_name: str, task: Task, choice: Choice
 ) -> dict[str, Any]:
     """What decides the dataset's content; what it was built with is in the notes of the manifest."""
-    taken = [f"{one.key} {part}" for one, part in zip(choice.episodes, choice.parts, strict=True)]
+    taken = [f"{one.place} {part}" for one, part in zip(choice.episodes, choice.parts, strict=True)]
     env = choice.episodes[0].origin.config.env
     return {
         "kind": "build",
@@ -281,6 +285,7 @@ def _recipe(
         "returns": [str(bounds) for bounds in request.quota.ranges],
         "heldout": request.quota.heldout,
         "seed": request.quota.seed,
+        "heldout_seed": request.quota.heldout_seed,
         "selection": hashlib.sha256("\n".join(taken).encode()).hexdigest(),
     }
 
@@ -343,6 +348,15 @@ def _provenance(plan: TaskPlan, renderer: Renderer, note: Tell) -> dict[str, Any
         "rendered": len(plan.to_render),
         "rendered_otherwise": differing,
     }
+
+
+def _label(one: Found, part: PartName, twins: Sequence[Found]) -> Label:
+    """What the manifest says of an episode: where it is from, and `also`, where the same one was kept."""
+    also = [
+        {"run": twin.origin.id, "design": twin.origin.design, "kind": twin.kind, "index": twin.index}
+        for twin in twins
+    ]
+    return Label(part, one.describe() | ({"also": also} if also else {}))
 
 
 def _episodes(plan: TaskPlan, renderer: Renderer, step: Step) -> Iterator[Any]:

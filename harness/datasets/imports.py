@@ -8,8 +8,9 @@ from pathlib import Path
 
 from harness.config.sections import EnvConfig
 from harness.datasets.fixed import Dataset, build
+from harness.datasets.holdout import episode_key, part_by_key
 from harness.datasets.parts import Label
-from harness.datasets.selection import held_out
+from harness.disk import full_disk_remedy
 from harness.episodes import Episode, load_npz, spec_problems
 from harness.errors import RunError, UserError
 from harness.tasks.spec import Task
@@ -23,7 +24,7 @@ def import_npz(
     *,
     name: str | None = None,
     heldout: float = 0.0,
-    seed: int = 0,
+    heldout_seed: int = 0,
     step: Callable[[], None] = lambda: None,
 ) -> Dataset:
     """Makes a dataset of npz episodes from elsewhere.
@@ -34,8 +35,8 @@ def import_npz(
         task: whose episodes they are.
         env: as the task is configured; noted in the recipe.
         name: of the task in configurations, if it is not that of its spec.
-        heldout: the part of the episodes that is held out, 0 to 1.
-        seed: decides which.
+        heldout: the probability that an episode is held out, 0 to 1; see `part_by_key`.
+        heldout_seed: decides which.
         step: called after each file is checked, and again after it is copied.
 
     Raises:
@@ -45,9 +46,12 @@ def import_npz(
     if destination.exists():
         raise UserError(f"{destination}: exists already; an import makes a new dataset")
     found: list[str] = [] if paths else ["no files were given"]
+    known_as = name or task.spec.name
     digests: dict[str, Path] = {}
+    keys: list[str] = []
     for path in paths:
-        problems, digest = _problems(path, task)
+        problems, digest, key = _problems(path, task, known_as)
+        keys.append(key)
         if digest and digest in digests:
             problems.append(f"the same file as {digests[digest]}")
         digests.setdefault(digest, path)
@@ -57,20 +61,20 @@ def import_npz(
         raise UserError(f"cannot import for {task.spec.name}:\n  " + "\n  ".join(found))
     recipe = {
         "kind": "import",
-        "task": name or task.spec.name,
+        "task": known_as,
         "task_version": task.version,
         **({"env": env.model_dump(mode="json")} if env else {}),
         "action_repeat": task.spec.action_repeat,
         "heldout": heldout,
-        "seed": seed,
+        "heldout_seed": heldout_seed,
         "sources": [{"name": path.name, "sha256": digest} for digest, path in digests.items()],
     }
-    chosen = held_out([list(digests)], heldout, seed)
     labels = [
-        Label("heldout" if digest in chosen else "train", {"file": path.name})
-        for digest, path in digests.items()
+        Label(part_by_key(key, heldout, heldout_seed), {"file": path.name, "key": key})
+        for path, key in zip(paths, keys, strict=True)
     ]
-    return build(destination, _loaded(paths, step), recipe, labels)
+    with full_disk_remedy("Free space (or raise the quota), and call it again; nothing is left behind."):
+        return build(destination, _loaded(paths, step), recipe, labels)
 
 
 def _loaded(paths: Sequence[Path], step: Callable[[], None]) -> Iterator[Episode]:
@@ -79,12 +83,15 @@ def _loaded(paths: Sequence[Path], step: Callable[[], None]) -> Iterator[Episode
         step()
 
 
-def _problems(path: Path, task: Task) -> tuple[list[str], str]:
-    """What is wrong with a file, and the digest of one that is an episode."""
+def _problems(path: Path, task: Task, name: str) -> tuple[list[str], str, str]:
+    """What is wrong with a file; and of one that is an episode, the digest and the key."""
     try:
-        problems = spec_problems(load_npz(path), task.spec)
-        return problems, hashlib.sha256(path.read_bytes()).hexdigest()
+        episode = load_npz(path)
+        problems = spec_problems(episode, task.spec)
+        first = None if episode.state is None else episode.state[0]
+        key = episode_key(name, task.spec.action_repeat, episode.action, episode.reward, first)
+        return problems, hashlib.sha256(path.read_bytes()).hexdigest(), key
     except UserError as error:
-        return [str(error).removeprefix(f"{path}: ")], ""
+        return [str(error).removeprefix(f"{path}: ")], "", ""
     except RunError as error:
-        return [str(error).removeprefix(f"{path}: ").removesuffix(error.remedy).strip()], ""
+        return [str(error).removeprefix(f"{path}: ").removesuffix(error.remedy).strip()], "", ""

@@ -1,8 +1,8 @@
-"""Which episodes a dataset takes: a quota per design and return range, spread over runs, and a held-out part.
+"""Which episodes a dataset takes: a quota per design and return range, spread over runs; each episode once.
 
-The choice depends on the seed and on what identifies an episode (run, kind, index), not on the order in which runs
-are found: the same runs give the same dataset. An episode's place in the order of its run is a hash of these, so a
-larger quota keeps what a smaller one took.
+The choice depends on the seed and on where and what episodes are, not on the order in which runs are found: the same
+runs give the same dataset. An episode's place in the order of its run is a hash of these, so a larger quota keeps
+what a smaller one took.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import NamedTuple
 
+from harness.datasets.holdout import part_by_key
 from harness.datasets.parts import PartName
 from harness.datasets.sources import Found
 from harness.errors import UserError
@@ -40,25 +41,33 @@ class Quota:
     Attributes:
         episodes: per design and return range; None takes all.
         ranges: of returns; episodes outside all of them are left out.
-        heldout: the part of the episodes that is held out, 0 to 1.
+        heldout: the probability that an episode is held out, 0 to 1; see `part_by_key`.
         seed: of the choice.
+        heldout_seed: of what is held out.
     """
 
     episodes: int | None = None
     ranges: tuple[Range, ...] = (EVERYTHING,)
     heldout: float = 0.0
     seed: int = 0
+    heldout_seed: int = 0
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What was asked of a design in a return range (None: all there are), was there, and is taken."""
+    """What was asked of a design in a return range (None: all there are), was there, and is taken.
+
+    Attributes:
+        twins: episodes that are left out, and not counted in `found`, since another run (of this or another design)
+            contributes the same ones.
+    """
 
     design: str
     range: Range
     wanted: int | None
     found: int
     taken: int
+    twins: int
 
     @property
     def short(self) -> bool:
@@ -67,11 +76,17 @@ class Cell:
 
 
 class Choice(NamedTuple):
-    """Chosen episodes in their order in the dataset, the part of each, and what came of each quota."""
+    """Chosen episodes in their order in the dataset, the part and the twins of each, and what came of each quota."""
 
     episodes: list[Found]
     parts: list[PartName]
+    twins: list[list[Found]]
     cells: list[Cell]
+
+    @property
+    def left_out(self) -> int:
+        """Twins that are left out."""
+        return sum(cell.twins for cell in self.cells)
 
 
 def parse_ranges(text: str) -> tuple[Range, ...]:
@@ -101,30 +116,46 @@ def parse_ranges(text: str) -> tuple[Range, ...]:
 def choose(found: Sequence[Found], designs: Sequence[str], quota: Quota) -> Choice:
     """Fills the quotas.
 
-    Within a design and a range the runs take turns, each giving its episodes in an order that the seed decides.
-    The held-out part is drawn likewise from what was taken, as evenly over designs and ranges as whole episodes
-    allow; where the fraction is neither 0 nor 1, both parts get at least one of two or more episodes.
+    Of episodes with one key a draw decides which is counted and taken, so that the designs that share a cold start
+    share its episodes evenly. Then, within a design and a range, the runs take turns, each giving its episodes in an
+    order that the seed decides.
 
     Args:
         found: all there are, each once.
         designs: that have a quota, also those of which nothing was found.
         quota: the rest.
     """
+    groups = _twins([one for one in found if one.origin.design in designs], quota.seed)
+    distinct = [members[0] for members in groups.values()]
+    others = [one for members in groups.values() for one in members[1:]]
     cells: list[Cell] = []
-    groups: list[list[Found]] = []
+    chosen: list[Found] = []
     for design in designs:
         for bounds in quota.ranges:
-            inside = [
-                one
-                for one in found
-                if one.origin.design == design and bounds.low <= one.total_return < bounds.high
-            ]
+            inside = _inside(distinct, design, bounds)
             taken = _in_turns(inside, quota.seed)[: quota.episodes]
-            cells.append(Cell(design, bounds, quota.episodes, len(inside), len(taken)))
-            groups.append(taken)
-    heldout = held_out([[one.key for one in group] for group in groups], quota.heldout, quota.seed)
-    chosen = sorted((one for group in groups for one in group), key=_order)
-    return Choice(chosen, ["heldout" if one.key in heldout else "train" for one in chosen], cells)
+            twins = len(_inside(others, design, bounds))
+            cells.append(Cell(design, bounds, quota.episodes, len(inside), len(taken), twins))
+            chosen += taken
+    chosen.sort(key=_order)
+    parts = [part_by_key(one.key, quota.heldout, quota.heldout_seed) for one in chosen]
+    return Choice(chosen, parts, [sorted(groups[one.key][1:], key=_order) for one in chosen], cells)
+
+
+def _twins(found: Sequence[Found], seed: int) -> dict[str, list[Found]]:
+    """The episodes of every key; the one that counts is first."""
+    groups: defaultdict[str, list[Found]] = defaultdict(list)
+    for one in found:
+        groups[one.key].append(one)
+    for members in groups.values():
+        members.sort(key=lambda one: _draw(seed, "twin", f"{one.key} {one.place}"))
+    return groups
+
+
+def _inside(found: Sequence[Found], design: str, bounds: Range) -> list[Found]:
+    return [
+        one for one in found if one.origin.design == design and bounds.low <= one.total_return < bounds.high
+    ]
 
 
 def _in_turns(found: Sequence[Found], seed: int) -> list[Found]:
@@ -133,27 +164,8 @@ def _in_turns(found: Sequence[Found], seed: int) -> list[Found]:
     for one in found:
         by_run[one.origin.id[-12:]].append(one)
     runs = sorted(by_run, key=lambda run: _draw(seed, "run", run))
-    queues = [sorted(by_run[run], key=lambda one: _draw(seed, "episode", one.key)) for run in runs]
+    queues = [sorted(by_run[run], key=lambda one: _draw(seed, "episode", one.place)) for run in runs]
     return [one for turn in zip_longest(*queues) for one in turn if one is not None]
-
-
-def held_out(groups: Sequence[Sequence[str]], fraction: float, seed: int) -> set[str]:
-    """The keys that are held out: that fraction of all, as evenly over the groups as whole episodes allow."""
-    shares = [fraction * len(group) for group in groups]
-    total = sum(map(len, groups))
-    wanted = math.floor(fraction * total + 0.5)
-    if 0 < fraction < 1:
-        wanted = min(max(wanted, 1), total - 1)
-    counts = [math.floor(share) for share in shares]
-    # Largest remainders; ties go by a draw, so that no design is always the one that gives.
-    order = sorted(range(len(groups)), key=lambda i: (counts[i] - shares[i], _draw(seed, "cell", str(i))))
-    for index in order[: max(0, wanted - sum(counts))]:
-        counts[index] += 1
-    return {
-        key
-        for group, count in zip(groups, counts, strict=True)
-        for key in sorted(group, key=lambda key: _draw(seed, "heldout", key))[:count]
-    }
 
 
 def _order(one: Found) -> tuple[str, int, str, str, int]:

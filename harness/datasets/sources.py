@@ -14,11 +14,13 @@ import numpy as np
 import yaml
 
 from harness.config import RunConfig
+from harness.datasets.holdout import episode_key
 from harness.disk import ArrayReader
 from harness.episodes import F64, U8, Episode, from_arrays
 from harness.errors import UserError
 from harness.replay.shards import is_finished, shard_files
 from harness.rundir import RunDir
+from harness.tasks.catalogue import find_task
 from harness.tasks.spec import Task
 
 Kind = Literal["replay", "evaluation"]
@@ -52,6 +54,11 @@ class Origin:
         return self.run.read_config()
 
     @cached_property
+    def action_repeat(self) -> int:
+        """Resolved."""
+        return find_task(self.config.task, self.config.env).spec.action_repeat
+
+    @cached_property
     def task_version(self) -> int | None:
         """That the run was made with."""
         found = (yaml.safe_load(self.run.config_file.read_text()).get("versions") or {}).get("task")
@@ -64,6 +71,7 @@ class Found:
 
     Attributes:
         index: number of the episode in its run.
+        key: see `episode_key`; that of its twins.
         framed: whether its frames were kept.
         has_state: whether its simulator states were.
         file: the npz that holds it, under ``<index>.<name>``.
@@ -73,6 +81,7 @@ class Found:
     origin: Origin
     kind: Kind
     index: int
+    key: str
     columns: int
     total_return: float
     framed: bool
@@ -81,8 +90,8 @@ class Found:
     stored_bytes: int
 
     @property
-    def key(self) -> str:
-        """What tells it from any other; stays when a design or study is renamed."""
+    def place(self) -> str:
+        """Where it was kept, which tells it from any other; stays when a design or study is renamed."""
         return f"{self.origin.id[-12:]} {self.kind} {self.index}"
 
     def describe(self) -> dict[str, Any]:
@@ -96,6 +105,7 @@ class Found:
             "seed": origin.config.seed,
             "kind": self.kind,
             "index": self.index,
+            "key": self.key,
             "return": self.total_return,
         }
 
@@ -215,15 +225,18 @@ def _outline(origin: Origin, kind: Kind, file: Path) -> Iterator[Found]:
             if not number.isdigit():
                 raise UserError(f"{file}: {name} is no array of an episode")
             reward = reader.read(name)
-            image = f"{number}.image"
+            image, state = f"{number}.image", f"{number}.physics"
+            first_state = reader.read_row(state) if state in names else None
+            action = reader.read(f"{number}.action")
             yield Found(
                 origin,
                 kind,
                 int(number),
+                episode_key(origin.config.task, origin.action_repeat, action, reward, first_state),
                 columns=len(reward),
                 total_return=float(reward.sum(dtype=np.float64)),
                 framed=image in names,
-                has_state=f"{number}.physics" in names,
+                has_state=state in names,
                 file=file,
                 stored_bytes=reader.stored_bytes(image) if image in names else 0,
             )

@@ -21,12 +21,14 @@ def print_plans(plans: Sequence[TaskPlan]) -> None:
     from harness.datasets.selection import EVERYTHING
 
     for plan in plans:
-        table = plain_table("design", "returns", "wanted", "found", "taken")
+        twins = ["twins"] if plan.choice.left_out else []
+        table = plain_table("design", "returns", "wanted", "found", "taken", *twins)
         for cell in plan.choice.cells:
             wanted = "all" if cell.wanted is None else str(cell.wanted)
             bounds = "all" if cell.range == EVERYTHING else str(cell.range)
             taken = f"[yellow]{cell.taken}[/]" if cell.short else str(cell.taken)
-            table.add_row(escape(cell.design), bounds, wanted, str(cell.found), taken)
+            row = [escape(cell.design), bounds, wanted, str(cell.found), taken, str(cell.twins)]
+            table.add_row(*row[: len(table.columns)])
         heldout = plan.choice.parts.count("heldout")
         console().print(escape(str(plan.recipe["task"])))
         console().print(table)
@@ -35,6 +37,11 @@ def print_plans(plans: Sequence[TaskPlan]) -> None:
             f"{len(plan.to_render)} to render; about {size(plan.disk_bytes)}, and "
             f"{size(plan.raw_bytes)} more once a run trains on it"
         )
+        if plan.choice.left_out:
+            print(
+                f"{plan.choice.left_out} twins left out: episodes that another run contributes, step by step the "
+                "same (designs that share a seed share its cold start)"
+            )
         short = sum(cell.short for cell in plan.choice.cells)
         if short:
             say(

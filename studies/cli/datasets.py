@@ -35,7 +35,22 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="Of the dataset, a fol
 Heldout = Annotated[
     float | None,
     typer.Option(
-        "--heldout", min=0, max=1, metavar="F", help="The part of the episodes that is held out, 0 to 1."
+        "--heldout",
+        min=0,
+        max=1,
+        metavar="F",
+        help="The probability that an episode is held out. Its content decides, whatever the dataset: with one F and "
+        "one --heldout-seed no dataset trains on what another one holds out; so F is met on average only. "
+        "0 and 1 are exact.",
+    ),
+]
+HeldoutSeed = Annotated[
+    int,
+    typer.Option(
+        "--heldout-seed",
+        min=0,
+        metavar="N",
+        help="Holds out others; one for all datasets that belong together.",
     ),
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Of the choice of episodes.")]
@@ -88,6 +103,7 @@ def build(
         ),
     ] = None,
     heldout: Heldout = None,
+    heldout_seed: HeldoutSeed = 0,
     pooled: Annotated[
         bool,
         typer.Option(
@@ -113,6 +129,7 @@ def build(
 
     Every design gives up to N episodes of every return range, spread evenly
     over its runs; the same runs and the same --seed give the same dataset.
+    Episodes that several runs share, as cold starts of one seed, are taken once.
     One dataset per task: RUNS/datasets/NAME/<task>/. The episodes are copied:
     the runs may be deleted afterwards. Frames that a run did not keep are
     rendered again from its simulator states.
@@ -123,7 +140,9 @@ def build(
     """
     from studies import dataset, store
 
-    request = _request(name, study, from_, episodes, returns, heldout, pooled, seed, task, only, run_)
+    request = _request(
+        name, study, from_, episodes, returns, heldout, pooled, seed, heldout_seed, task, only, run_
+    )
     root = store.runs_root(runs)
     with _progress() as progress:
         row = progress.add_task("looking into runs", total=None)
@@ -160,6 +179,7 @@ def _request(
     heldout: float | None,
     pooled: bool,
     seed: int,
+    heldout_seed: int,
     task: list[str] | None,
     only: list[str] | None,
     run_: list[str] | None,
@@ -172,7 +192,8 @@ def _request(
         raise UserError("--pooled means --from evaluation --heldout 1: leave those out")
     if pooled:
         from_, heldout, episodes = From.EVALUATION, 1.0, episodes or _POOLED_EPISODES
-    quota = Quota(episodes, parse_ranges(returns) if returns else (EVERYTHING,), heldout or 0.0, seed)
+    ranges = parse_ranges(returns) if returns else (EVERYTHING,)
+    quota = Quota(episodes, ranges, heldout or 0.0, seed, heldout_seed)
     chosen = {"only": tuple(only or ()), "prefixes": tuple(run_ or ()), "tasks": tuple(task or ())}
     kind: Kind = "evaluation" if from_ is From.EVALUATION else "replay"
     return Request(name, tuple(study), **chosen, kind=kind, quota=quota)
@@ -187,6 +208,7 @@ def _as_json(plan: TaskPlan, state: str = "planned", digest: str | None = None) 
         "episodes": len(plan.choice.episodes),
         "steps": plan.steps,
         "heldout": plan.choice.parts.count("heldout"),
+        "twins_left_out": plan.choice.left_out,
         "to_render": len(plan.to_render),
         "bytes": round(plan.disk_bytes),
         "raw_bytes": plan.raw_bytes,
@@ -197,6 +219,7 @@ def _as_json(plan: TaskPlan, state: str = "planned", digest: str | None = None) 
                 "wanted": cell.wanted,
                 "found": cell.found,
                 "taken": cell.taken,
+                "twins": cell.twins,
             }
             for cell in plan.choice.cells
         ],
@@ -278,7 +301,7 @@ def import_(
     ],
     task: Annotated[str, typer.Option("--task", metavar="TASK", help="Whose episodes these are.")],
     heldout: Heldout = None,
-    seed: Seed = 0,
+    heldout_seed: HeldoutSeed = 0,
     json_: Json = False,
     runs: Runs = None,
 ) -> None:
@@ -293,7 +316,9 @@ def import_(
         wm dataset import human demos/*.npz --task dmc/reacher-easy env.image_size=32
     """
     from harness.datasets.find import check_name, task_slug
+    from harness.datasets.holdout import one_sided
     from harness.datasets.imports import import_npz
+    from harness.datasets.parts import part_of
     from harness.tasks.catalogue import find_task
     from studies import store
 
@@ -310,15 +335,19 @@ def import_(
             env,
             name=task,
             heldout=heldout or 0.0,
-            seed=seed,
+            heldout_seed=heldout_seed,
             step=lambda: progress.advance(row),
         )
+    parts = [part_of(entry) for entry in made.entries]
+    if empty := one_sided(parts, heldout or 0.0):
+        say(empty)
     if json_:
         from harness.datasets.describe import summary
 
         print(json.dumps({"name": name, "tasks": [summary(destination)]}))
     else:
-        print(f"imported {len(made)} episodes: {destination}  digest {made.digest[:12]}")
+        count = f"{len(made)} episodes ({parts.count('heldout')} held out)"
+        print(f"imported {count}: {destination}  digest {made.digest[:12]}")
 
 
 def _env_config(overrides: list[str]) -> Any:

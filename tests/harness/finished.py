@@ -43,9 +43,24 @@ def finished_run(
     training: int = 4,
     final: int = 3,
     state: str = "done",
+    stream: int | None = None,
+    cold: int = 0,
     **changes: Any,
 ) -> tuple[RunDir, list[Episode], list[Episode]]:
-    """A run of a study with its training and final episodes, which differ from run to run; the plan is written."""
+    """A run of a study with its training and final episodes; the plan is written.
+
+    Args:
+        study: its directory.
+        seed: of the run.
+        design: of the run.
+        retention: of its training episodes.
+        training: how many of them.
+        final: episodes of the final phase.
+        state: of the run.
+        stream: decides the episodes; they differ from run to run without it.
+        cold: how many of the training episodes are the same for all designs of the seed.
+        changes: of the configuration.
+    """
     predict, space, dynamics = design.split("-")[:3] if design != "random" else (None, None, None)
     agent = {"agent": "random"} if design == "random" else {}
     axes = {"predict": predict, "space": space, "dynamics": dynamics} if predict else {}
@@ -54,8 +69,8 @@ def finished_run(
     )
     run = RunDir.create(study / "runs" / run_id(config), config)
     task = find_task(config.task, config.env)
-    key = int(run.id[-6:], 16)
-    played = play(task, training, key) if predict and training else []
+    key = int(run.id[-6:], 16) if stream is None else stream
+    played = play(task, cold, seed) + play(task, training - cold, key) if predict and training else []
     if played:
         replay = Replay.open(run.replay, task.spec)
         for episode in played:

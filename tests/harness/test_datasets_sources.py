@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from harness.config.sections import EnvConfig
+from harness.datasets.holdout import episode_key
 from harness.datasets.sources import Origin, Renderer, kept_episodes, read_episodes, unrenderable
 from harness.disk import save_arrays
 from harness.episodes import to_arrays
@@ -39,7 +40,7 @@ def test_what_retention_kept_is_found_without_its_frames(tmp_path, retention, ke
     assert [one.columns for one in found] == [played[i].columns for i in kept]
     assert all((one.framed, one.has_state) == (framed, True) for one in found)
     assert all((one.stored_bytes > 0) == framed for one in found)
-    assert len({one.key for one in found}) == len(found)
+    assert len({one.key for one in found}) == len({one.place for one in found}) == len(found)
 
 
 @pytest.mark.parametrize("retention", ["all", "states"])
@@ -51,6 +52,18 @@ def test_episodes_come_back_as_the_agent_saw_them(tmp_path, retention):
         read = list(read_episodes(found, renderer))
         assert renderer.difference(origin) == 0
     assert all(same(a, b) for a, b in zip(read, played[::2] + final, strict=True))
+
+
+def test_a_key_needs_neither_frames_nor_the_run(tmp_path):
+    """An episode is the same in another design, under another retention and at another size of frames."""
+    task = find_task("toy/point-mass", EnvConfig(time_limit=12))
+    keys = []
+    for index, (retention, size) in enumerate([("all", 16), ("states", 16), ("states", 20), ("last:2", 16)]):
+        run, played, _ = finished_run(tmp_path, index, retention=retention, env__image_size=size, stream=7)
+        keys.append({one.index: one.key for one in kept_episodes(origin_of(run), "replay")})
+    first = {i: e.state[0] for i, e in enumerate(played)}
+    expected = {i: episode_key(task.spec.name, 1, e.action, e.reward, first[i]) for i, e in enumerate(played)}
+    assert keys == [expected, expected, expected, {i: expected[i] for i in (2, 3)}]
 
 
 @pytest.mark.render
@@ -92,6 +105,7 @@ def test_the_source_is_described(tmp_path):
         "seed": 3,
         "kind": "replay",
         "index": 1,
+        "key": found.key,
         "return": played[1].total_return,
     }
 

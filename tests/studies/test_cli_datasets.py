@@ -1,14 +1,16 @@
 import json
+import re
 
 import pytest
 
 from harness.config.sections import EnvConfig
 from harness.datasets import Dataset, probe_dataset
+from harness.datasets.holdout import episode_key, part_by_key
 from harness.episodes import save_npz
 from harness.tasks import find_task
 from tests.harness.finished import finished_run, play
 
-A = "images-latent-stochastic"
+A, B = "images-latent-stochastic", "rewards-latent-deterministic"
 ENV = {"image_size": 16, "time_limit": 12}
 TASK = "toy/point-mass"
 
@@ -22,11 +24,12 @@ def root(tmp_path):
 
 def test_a_dataset_is_planned_built_shown_and_listed(wm, root):
     arguments = ("dataset", "build", "mixed", "mini", "--episodes", 5, "--heldout", 0.2)
-    status, out, err = wm(*arguments, "--dry-run")
-    assert (status, err) == (0, "")
-    assert "5 episodes (1 held out), 60 steps; 5 to render" in out
+    status, planned, _ = wm(*arguments, "--dry-run")
+    assert status == 0
+    assert re.search(r"5 episodes \([0-5] held out\), 60 steps; 5 to render", planned)
     assert not (root / "datasets").exists()
     status, out, _ = wm(*arguments)
+    assert out.startswith(planned)
     assert status == 0
     assert "built: " in out
     status, out, _ = wm(*arguments)
@@ -34,7 +37,8 @@ def test_a_dataset_is_planned_built_shown_and_listed(wm, root):
     assert "exists already: " in out
     status, out, _ = wm("dataset", "show", "mixed")
     assert status == 0
-    assert "train:    4 episodes, 48 steps" in out
+    heldout = int(re.search(r"\((\d) held out", planned)[1])
+    assert f"train:    {5 - heldout} episodes, {12 * (5 - heldout)} steps" in out
     assert "no probe of the task" in out
     assert "from replay, episodes 5" in out
     status, out, _ = wm("dataset", "list")
@@ -50,13 +54,45 @@ def test_json_is_alone_on_standard_output(wm, root):
     built = json.loads(wm(*arguments)[1])["tasks"][0]
     assert built["state"] == "built"
     assert json.loads(wm(*arguments)[1])["tasks"][0] == built | {"state": "exists"}
-    assert built["quotas"] == [{"design": A, "returns": ":", "wanted": None, "found": 8, "taken": 8}]
+    assert built["quotas"] == [
+        {"design": A, "returns": ":", "wanted": None, "found": 8, "taken": 8, "twins": 0}
+    ]
+    assert built["twins_left_out"] == 0
     shown = json.loads(wm("dataset", "show", "mixed", "--json")[1])["tasks"][0]
     assert shown["digest"] == built["digest"] == Dataset(root / "datasets/mixed/toy-point-mass").digest
     assert shown["designs"][A]["runs"] == 2
     assert sum(shown["returns"]["train"]) == 8
     (listed,) = json.loads(wm("dataset", "list", "--json")[1])
     assert (listed["name"], listed["digest"]) == ("mixed", built["digest"])
+
+
+def test_what_designs_share_is_reported(wm, tmp_path):
+    for design in (A, B):
+        finished_run(tmp_path / "runs" / "twins", 0, design, cold=3)
+    arguments = ("dataset", "build", "mixed", "twins", "--heldout-seed", 3)
+    status, out, _ = wm(*arguments, "--dry-run")
+    assert status == 0
+    assert "3 twins left out" in out
+    assert "5 episodes" in out
+    status, out, _ = wm(*arguments, "--json")
+    built = json.loads(out)["tasks"][0]
+    assert (built["episodes"], built["twins_left_out"], built["recipe"]["heldout_seed"]) == (5, 3, 3)
+    assert sum(one["twins"] for one in built["quotas"]) == 3
+    assert [one["found"] + one["twins"] for one in built["quotas"]] == [4, 4]
+
+
+def test_a_dataset_that_holds_nothing_out_says_so(wm, root, tmp_path):
+    status, out, err = wm("dataset", "build", "mixed", "mini", "--heldout", 1e-9, "--json")
+    assert status == 0
+    assert json.loads(out)["tasks"][0]["heldout"] == 0
+    assert "all 8 episodes are left for training: none is held out" in err
+    assert "another --heldout-seed" in err
+    save_npz(play(find_task(TASK, EnvConfig(**ENV)), 1, 1)[0], tmp_path / "0.npz")
+    overrides = ("env.image_size=16", "env.time_limit=12", "--task", TASK, "--heldout", 1e-9)
+    status, out, err = wm("dataset", "import", "mine", tmp_path / "0.npz", *overrides)
+    assert status == 0
+    assert "imported 1 episodes (0 held out)" in out
+    assert "none is held out" in err
 
 
 def test_coverage_is_measured_in_units_of_the_probe(wm, root):
@@ -114,11 +150,15 @@ def test_an_import_is_checked_and_split(wm, tmp_path):
     status, _, err = wm("dataset", "import", "mine", *files, "--task", TASK)
     assert status == 2
     assert err.count("image is [3, 16, 16] per column") == 4
-    status, out, _ = wm("dataset", "import", "mine", *files, *overrides, "--task", TASK, "--heldout", 0.25)
+    parts = [
+        part_by_key(episode_key(TASK, 1, one.action, one.reward, one.state[0]), 0.25, 1) for one in episodes
+    ]
+    split = ("--heldout", 0.25, "--heldout-seed", 1)
+    status, out, _ = wm("dataset", "import", "mine", *files, *overrides, "--task", TASK, *split)
     assert status == 0
-    assert "imported 4 episodes" in out
+    assert f"imported 4 episodes ({parts.count('heldout')} held out)" in out
     dataset = Dataset(tmp_path / "runs/datasets/mine/toy-point-mass")
-    assert (len(dataset.part("train")), len(dataset.part("heldout"))) == (3, 1)
+    assert [entry["part"] for entry in dataset.entries] == parts
     assert dataset.recipe["env"]["image_size"] == 16
     status, out, _ = wm("dataset", "show", "mine")
     assert status == 0

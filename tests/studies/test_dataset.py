@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import resource
 import shutil
 import signal
 import time
@@ -10,8 +11,10 @@ import time
 import pytest
 
 from harness.datasets import Dataset, find_dataset
+from harness.datasets.fixed import content_digest
+from harness.datasets.holdout import one_sided, part_by_key
 from harness.datasets.selection import Quota, parse_ranges
-from harness.errors import UserError
+from harness.errors import RunError, UserError
 from studies.dataset import Request, build, plan_request
 from tests.harness.finished import finished_run
 from tests.harness.replays import same
@@ -39,16 +42,16 @@ def make(request, root):
 
 def test_a_dataset_holds_copies_of_the_chosen_episodes(tmp_path):
     runs = study(tmp_path)
-    notes = []
     request = Request("mixed", ("mini",), quota=Quota(3, heldout=0.5))
-    (plan,) = plan_request(request, tmp_path, notes.append)
+    (plan,) = plan_request(request, tmp_path, quiet)
     assert not (tmp_path / "datasets").exists()
     one = make(request, tmp_path)
-    assert (one.state, notes) == ("built", [])
+    assert one.state == "built"
     assert [cell.taken for cell in plan.choice.cells] == [3, 3]
     shutil.rmtree(tmp_path / "mini")  # they are copies
     dataset = Dataset(find_dataset("mixed", TASK, tmp_path / "datasets"))
-    assert (len(dataset.part("train")), len(dataset.part("heldout"))) == (3, 3)
+    assert [entry["part"] for entry in dataset.entries] == plan.choice.parts
+    assert plan.choice.parts == [part_by_key(entry["source"]["key"], 0.5, 0) for entry in dataset.entries]
     played = {(runs[key][0].id, i): e for key in runs for i, e in enumerate(runs[key][1])}
     for entry, episode in zip(dataset.entries, dataset, strict=True):
         source = entry["source"]
@@ -150,6 +153,74 @@ def test_a_run_that_two_studies_share_is_taken_once(tmp_path):
     assert len(plan.choice.episodes) == 16
     assert {one.origin.study for one in plan.choice.episodes} == {"mini"}
     assert plan.recipe["studies"] == ["mini", "other"]
+
+
+def test_designs_share_cold_starts_but_no_dataset_trains_on_what_another_holds_out(tmp_path):
+    runs = study(tmp_path, seeds=3, training=6, cold=4)
+    everything = tuple(content_digest(e) for _, played, _ in runs.values() for e in played)
+    assert len(everything) - len(set(everything)) == 3 * 4  # the runs do share them
+    requests = [
+        Request("few", ("mini",), quota=Quota(4, heldout=0.3)),
+        Request("more", ("mini",), quota=Quota(8, heldout=0.3, seed=3)),
+        Request("all", ("mini",), quota=Quota(heldout=0.3)),
+        Request("of-a", ("mini",), only=(f"design={A}",), quota=Quota(heldout=0.3)),
+        Request("of-b", ("mini",), only=(f"design={B}",), quota=Quota(heldout=0.3)),
+    ]
+    built = {request.name: make(request, tmp_path) for request in requests}
+    parts = {}
+    for name, one in built.items():
+        dataset = Dataset(one.plan.directory)
+        contents = [entry["content"] for entry in dataset.entries]
+        assert len(set(contents)) == len(contents)
+        parts[name] = {
+            part: {entry["content"] for entry in dataset.entries if entry["part"] == part}
+            for part in ("train", "heldout")
+        }
+    assert not set.union(*(one["heldout"] for one in parts.values())) & set.union(
+        *(one["train"] for one in parts.values())
+    )
+    assert parts["all"]["train"] | parts["all"]["heldout"] == set(everything)
+    assert built["all"].plan.choice.left_out == 3 * 4
+    assert built["of-a"].plan.choice.left_out == 0
+    shared = [
+        entry["source"] for entry in Dataset(built["all"].plan.directory).entries if "also" in entry["source"]
+    ]
+    assert len(shared) == 3 * 4
+    for source in shared:
+        (other,) = source["also"]
+        assert {source["design"], other["design"]} == {A, B}
+        assert (source["kind"], source["index"]) == (other["kind"], other["index"])
+
+
+def test_a_held_out_part_that_comes_out_empty_is_said(tmp_path):
+    study(tmp_path, designs=(A,), seeds=1)
+    notes = []
+    (plan,) = plan_request(Request("d", ("mini",), quota=Quota(heldout=1e-9)), tmp_path, notes.append)
+    assert plan.choice.parts == ["train"] * 4
+    assert notes == [f"{TASK}: {one_sided(plan.choice.parts, 1e-9)}"]
+
+
+def _build_where_files_are_small(root, answers):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))  # EFBIG: as a full disk, in the middle of a write
+    try:
+        make(Request("d", ("mini",)), root)
+    except RunError as error:
+        answers.put((error.kind, error.remedy, str(error)))
+
+
+def test_a_full_disk_has_its_remedy_and_leaves_nothing(tmp_path):
+    study(tmp_path, designs=(A,), seeds=1)
+    context = multiprocessing.get_context("fork")
+    answers = context.Queue()
+    process = context.Process(target=_build_where_files_are_small, args=(tmp_path, answers))
+    process.start()
+    kind, remedy, message = answers.get(timeout=60)
+    process.join()
+    assert kind == "disk"
+    assert "wm retry" not in message
+    assert message.endswith(remedy)
+    assert "call it again" in remedy
+    assert not (tmp_path / "datasets").exists()
 
 
 def test_too_little_disk_is_said_before_anything_is_written(tmp_path, monkeypatch):
