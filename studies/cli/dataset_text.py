@@ -39,8 +39,8 @@ def print_plans(plans: Sequence[TaskPlan]) -> None:
         )
         if plan.choice.left_out:
             print(
-                f"{plan.choice.left_out} twins left out: episodes that another run contributes, step by step the "
-                "same (designs that share a seed share its cold start)"
+                f"{plan.choice.left_out} twins left out: another run contributes the same episode (designs share the "
+                "cold start of a seed)"
             )
         short = sum(cell.short for cell in plan.choice.cells)
         if short:

@@ -84,11 +84,11 @@ def finished_run(
         arrays = {f"{i:06d}.{n}": a for i, e in enumerate(kept) for n, a in to_arrays(e).items()}
         save_arrays(run.evaluation / "final.npz", arrays)
     run.write_state(RunState(id=run.id, state=state))
-    _add_to_plan(study, run, config)
+    add_to_plan(study, run, config)
     return run, played, kept
 
 
-def _add_to_plan(study: Path, run: RunDir, config: RunConfig) -> None:
+def add_to_plan(study: Path, run: RunDir, config: RunConfig) -> None:
     line = {
         "id": run.id,
         "hex": run.id[-12:],

@@ -14,10 +14,12 @@ from harness.datasets import Dataset, find_dataset
 from harness.datasets.fixed import content_digest
 from harness.datasets.holdout import one_sided, part_by_key
 from harness.datasets.selection import Quota, parse_ranges
+from harness.entry import execute
 from harness.errors import RunError, UserError
 from studies.dataset import Request, build, plan_request
-from tests.harness.finished import finished_run
+from tests.harness.finished import add_to_plan, finished_run
 from tests.harness.replays import same
+from tests.harness.runs import make_run, tiny_config
 
 A, B = "images-latent-stochastic", "rewards-latent-deterministic"
 TASK = "toy/point-mass"
@@ -260,3 +262,18 @@ def test_a_kill_leaves_nothing_half_made(tmp_path):
         process.join()
         assert not (tmp_path / "datasets" / "d" / "toy-point-mass").exists()
     assert make(Request("d", ("mini",)), tmp_path).state == "built"
+
+
+def test_cold_starts_of_runs_are_found_to_be_the_same(tmp_path):
+    """Two designs of one seed, trained: what they collect before training is one set of episodes."""
+    for design in (A, B):
+        predict, space, dynamics = design.split("-")
+        axes = {"predict": predict, "space": space, "dynamics": dynamics, "design": design}
+        config = tiny_config(seed=3, train__episodes=4, exploration={"cold_start": 3}, **axes)
+        run = make_run(tmp_path / "mini", config)
+        assert execute(run, datasets=tmp_path / "datasets") == "done"
+        add_to_plan(tmp_path / "mini", run, config)
+    (plan,) = plan_request(Request("d", ("mini",)), tmp_path, quiet)
+    assert [cell.found + cell.twins for cell in plan.choice.cells] == [4, 4]
+    assert plan.choice.left_out == 3
+    assert [len(twins) for twins in plan.choice.twins] == [int(one.index < 3) for one in plan.choice.episodes]
