@@ -136,7 +136,8 @@ def legend_below(
 
 def inches(text: str, size: float = 7) -> float:
     """Width of the widest line of a text in the style's font, `size` in points."""
-    return max(float(TextPath((0, 0), line, size=size).get_extents().x1) for line in text.split("\n")) / 72
+    paths = [TextPath((0, 0), line, size=size) for line in text.split("\n") if line.strip()]
+    return max((float(path.get_extents().x1) for path in paths), default=0.0) / 72
 
 
 def wrap(text: str, width: float, size: float = 7) -> str:
@@ -145,8 +146,8 @@ def wrap(text: str, width: float, size: float = 7) -> str:
     if bracket and inches(text, size) > width:
         return f"{wrap(name, width, size)}\n{wrap(f'({rest}', width, size)}"
     lines = [""]
-    for part in re.findall(r"[^ -]*[ -]?", text):
-        if lines[-1] and inches((lines[-1] + part).rstrip() or " ", size) > width:
+    for part in re.findall(r"[^ -]+[ -]?|[ -]", text):
+        if lines[-1] and inches((lines[-1] + part).rstrip(), size) > width:
             lines.append("")
         lines[-1] += part
     return "\n".join(line.rstrip() for line in lines)

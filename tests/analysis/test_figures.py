@@ -7,6 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
@@ -209,6 +211,26 @@ def test_long_names_are_wrapped_to_a_width():
     lines = wrap("images-latent-stochastic (planner.horizon=12, window)", 1.2)
     assert lines.replace("\n", "").replace(" ", "") == "images-latent-stochastic(planner.horizon=12,window)"
     assert inches(lines) <= 1.2
+
+
+def test_a_word_wider_than_a_line_is_the_last_line():
+    assert wrap("mine (planner.name=mypl.shape:HillClimber)", 1.9).splitlines() == [
+        "mine",
+        "(planner.name=mypl.shape:HillClimber)",
+    ]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.text("aW.:=_-() ", max_size=60).filter(lambda text: text == " ".join(text.split())),
+    st.sampled_from([0.3, 0.8, 1.9]),
+)
+def test_wrapping_keeps_every_letter_in_lines_that_can_be_measured(text, width):
+    lines = wrap(text, width).split("\n")
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+    assert all(lines) or not text
+    for line in lines:
+        assert inches(line) <= width or not re.search(r"[ -].", line)
 
 
 def test_forecasts_from_other_starts_are_left_out_and_named(tmp_path):
