@@ -12,19 +12,18 @@ import numpy.typing as npt
 
 from harness.datasets.fixed import MANIFEST, Dataset, read_manifest
 from harness.datasets.mapped import FOLDER
-from harness.datasets.parts import PARTS, REMEDY, part_of
+from harness.datasets.parts import PARTS, PROBES, part_of, remedy
 from harness.disk import ArrayReader
 from harness.errors import RunError
 
 if TYPE_CHECKING:
     from harness.coverage import StateScale
 
-PROBES = "probe"
 _BINS = 10
 
 
 def describe(directory: Path, root: Path) -> dict[str, Any]:
-    """A dataset as JSON; reads the manifest, and of the episodes the simulator states alone.
+    """A dataset as JSON; reads all of it and verifies every file.
 
     Args:
         directory: the dataset's.
@@ -33,6 +32,7 @@ def describe(directory: Path, root: Path) -> dict[str, Any]:
     Raises:
         RunError: kind ``corrupt``.
     """
+    Dataset(directory)  # a description of damaged files would be one of nothing
     manifest = read_manifest(directory)
     entries = manifest["episodes"]
     recipe = manifest["recipe"]
@@ -122,7 +122,7 @@ def _states(directory: Path, manifest: dict[str, Any], root: Path) -> dict[str, 
     chosen = sample_columns(sum(columns), np.random.default_rng(int(manifest["digest"][:16], 16)))
     picked, low, high, first = [], [], [], 0
     for entry in manifest["episodes"]:
-        with ArrayReader(directory / entry["file"], REMEDY.format(directory)) as reader:
+        with ArrayReader(directory / entry["file"], remedy(directory)) as reader:
             if "physics" not in reader.names:
                 return {"count": 0, "why": "episodes without simulator states"}
             states = reader.read("physics")

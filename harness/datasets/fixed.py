@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from harness.datasets.parts import REMEDY, Label, Part, PartName, overall_digest, part_of
+from harness.datasets.parts import Label, Part, PartName, overall_digest, part_of, remedy
 from harness.datasets.turns import Heartbeat, turn
 from harness.disk import disk_errors, sync_directory
 from harness.episodes import Episode, load_npz, save_npz, to_arrays
@@ -22,6 +22,7 @@ from harness.rundir import write_atomically
 MANIFEST = "manifest.json"
 _SCHEMA = 1
 _ABANDONED_SECONDS = 24 * 3600
+_NAMED = 5  # damaged files that a message names
 
 
 class Dataset:
@@ -57,7 +58,7 @@ class Dataset:
 
     def __getitem__(self, index: int, /) -> Episode:
         path = self.directory / self.entries[index]["file"]
-        return load_npz(path, REMEDY.format(self.directory))
+        return load_npz(path, remedy(self.directory))
 
     def __iter__(self) -> Iterator[Episode]:
         return (self[index] for index in range(len(self)))
@@ -67,16 +68,22 @@ class Dataset:
         return Part(self.directory, [entry for entry in self.entries if part_of(entry) == name])
 
     def _verify(self) -> None:
-        for entry in self.entries:
-            path = self.directory / entry["file"]
-            try:
-                found = hashlib.sha256(path.read_bytes()).hexdigest()
-            except OSError as error:
-                raise _corrupt(self.directory, f"{path}: {error.strerror}.") from error
-            if found != entry["sha256"]:
-                size = path.stat().st_size
-                detail = f"{path}: {size} bytes with sha256 {found[:12]}, expected {entry['sha256'][:12]}."
-                raise _corrupt(self.directory, detail)
+        damaged = [text for entry in self.entries if (text := self._damage(entry))]
+        if damaged:
+            more = [f"and {len(damaged) - _NAMED} more files."] if len(damaged) > _NAMED else []
+            raise _corrupt(self.directory, "\n".join([*damaged[:_NAMED], *more]))
+
+    def _damage(self, entry: Mapping[str, Any]) -> str:
+        """What is wrong with a file, or the empty string."""
+        path = self.directory / entry["file"]
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            return f"{path}: {error.strerror}."
+        found = hashlib.sha256(content).hexdigest()
+        if found == entry["sha256"]:
+            return ""
+        return f"{path}: {len(content)} bytes with sha256 {found[:12]}, expected {entry['sha256'][:12]}."
 
 
 def build(
@@ -247,4 +254,4 @@ def read_manifest(directory: Path) -> dict[str, Any]:
 
 
 def _corrupt(directory: Path, message: str) -> RunError:
-    return RunError("corrupt", message, REMEDY.format(directory))
+    return RunError("corrupt", message, remedy(directory))

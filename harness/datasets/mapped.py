@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 from harness.datasets.fixed import Dataset, content_digest
-from harness.datasets.parts import REMEDY, Part, PartName
+from harness.datasets.parts import Part, PartName, remedy
 from harness.disk import ArrayReader, disk_errors, sync_directory
 from harness.episodes import Episode, spec_problems
 from harness.errors import RunError, UserError
@@ -160,7 +160,7 @@ def _move(side: Path, place: Path) -> None:
 def _all_have_states(part: Part) -> bool:
     """Whether every episode holds simulator states; reads the files' tables of contents."""
     for entry in part.entries:
-        with ArrayReader(part.directory / entry["file"], REMEDY.format(part.directory)) as reader:
+        with ArrayReader(part.directory / entry["file"], remedy(part.directory)) as reader:
             if "physics" not in reader.names:
                 return False
     return True
@@ -171,7 +171,7 @@ def _verified(part: Part, index: int, spec: TaskSpec) -> Episode:
     episode, entry = part[index], part.entries[index]
     path = part.directory / entry["file"]
     if content_digest(episode) != entry["content"]:
-        raise RunError("corrupt", f"{path}: not the episode that was built.", REMEDY.format(part.directory))
+        raise RunError("corrupt", f"{path}: not the episode that was built.", remedy(part.directory))
     if wrong := spec_problems(episode, spec):
         raise UserError(f"{path} does not fit {spec.name} as configured: " + "; ".join(wrong[:_PROBLEMS]))
     return episode

@@ -12,7 +12,8 @@ from harness.episodes import Episode, load_npz
 
 PartName = Literal["train", "heldout"]
 PARTS: tuple[PartName, ...] = ("train", "heldout")
-REMEDY = "Remove the directory {} and build the dataset again: the same recipe gives the same episodes."
+PROBES = "probe"
+"""The folder in RUNS/datasets of the episodes that wm makes itself."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,16 @@ class Label:
 
     part: PartName = "train"
     source: Mapping[str, Any] = field(default_factory=dict)
+
+
+def remedy(directory: Path) -> str:
+    """What to do about a damaged file of a dataset; a probe alone can be made again as it was."""
+    if directory.parent.name == PROBES:
+        return f"Remove the directory {directory}: wm makes the same episodes again when they are needed."
+    return (
+        f"Restore that file from a copy of {directory}. Do not remove the dataset before: building it again gives "
+        "other episodes where runs have finished or were deleted since."
+    )
 
 
 class Part:
@@ -51,7 +62,7 @@ class Part:
 
     def __getitem__(self, index: int, /) -> Episode:
         path = self.directory / self.entries[index]["file"]
-        return load_npz(path, REMEDY.format(self.directory))
+        return load_npz(path, remedy(self.directory))
 
     def __iter__(self) -> Iterator[Episode]:
         return (self[index] for index in range(len(self)))

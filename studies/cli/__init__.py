@@ -67,7 +67,7 @@ def main() -> None:
         sys.exit(2)
     except RunError as error:
         print(error, file=sys.stderr)
-        sys.exit(1)
+        sys.exit(2 if error.kind == "corrupt" else 1)  # what the request names is damaged; no run failed
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)

