@@ -60,7 +60,8 @@ def require_simulator(task: Task) -> None:
     if not task.spec.simulates:
         raise UserError(
             f"{task.spec.name} cannot be simulated from any state, which is what the oracle plans on: leave "
-            "agent oracle out for it (exclude: [{agent: oracle, task: ...}]), or, in a task of your own, give its "
+            "agent oracle out for it (of a grid by exclude: [{agent: oracle, task: ...}], of an include by not naming "
+            "it there), or, in a task of your own, give its "
             "environment snapshot, restore and advance (harness.tasks.Simulator) and its spec simulates=True"
         )
 

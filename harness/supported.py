@@ -7,9 +7,9 @@ from __future__ import annotations
 from functools import cache
 
 from harness.config import RunConfig
-from harness.config.sections import EnvConfig
+from harness.config.sections import EnvConfig, PlannerConfig
 from harness.errors import UserError
-from harness.registry import MODELS, is_own_task, model_entry, planner_path
+from harness.registry import MODELS, PLANNERS, is_own_task, model_entry, planner_path
 from harness.tasks import TaskSpec, find_task
 from models.sizes import sizes_for
 
@@ -54,14 +54,39 @@ def contradiction(config: RunConfig) -> str:
 
 
 def _planner_clash(config: RunConfig) -> str:
-    """A planner that has no form for the task's actions."""
-    name = (config.oracle if config.agent == "oracle" else config.planner).name
-    if ":" in name or is_own_task(config.task):
+    """A planner that has no form for the task's actions, or fields that it cannot use."""
+    section = "oracle" if config.agent == "oracle" else "planner"
+    planner = config.oracle if config.agent == "oracle" else config.planner
+    if ":" in planner.name:
+        return ""
+    return _formless(config, section, planner.name) or _budget_clash(section, planner)
+
+
+def _formless(config: RunConfig, section: str, name: str) -> str:
+    if is_own_task(config.task):
         return ""
     try:
         planner_path(name, discrete=_spec(config.task, config.env).discrete)
     except UserError as error:
-        return str(error)
+        return f"{error}: write another {section}.name, or leave out the task {config.task}"
+    return ""
+
+
+def _budget_clash(section: str, planner: PlannerConfig) -> str:
+    """More elites than proposals, or options, of a built-in planner."""
+    uses = PLANNERS[planner.name].uses
+    if "elites" in uses and planner.elites is not None and planner.elites > planner.proposals:
+        return (
+            f"{section}.elites ({planner.elites}) is more than {section}.proposals ({planner.proposals}): lower "
+            "elites, or raise proposals"
+        )
+    if planner.options:
+        known = [f"{section}.{name}" for name in planner.options if name in uses]
+        instead = f"; write {', '.join(known)}" if known else ""
+        return (
+            f"{section}.options ({', '.join(planner.options)}) are for planners of your own, not for the built-in "
+            f"{planner.name}{instead}"
+        )
     return ""
 
 
@@ -70,7 +95,8 @@ def _not_simulated(config: RunConfig) -> str:
         return ""
     return (
         f"agent oracle plans on the true simulator, and {config.task} cannot be simulated from any state; leave it out "
-        f"for this task (exclude: [{{agent: oracle, task: {config.task}}}])"
+        f"for this task: of a grid by exclude: [{{agent: oracle, task: {config.task}}}], of an include by not naming "
+        "it there"
     )
 
 

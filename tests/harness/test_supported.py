@@ -190,3 +190,39 @@ def test_the_oracle_is_refused_where_nothing_can_be_simulated():
     assert "exclude: [{agent: oracle, task: dmc/quadruped-escape}]" in words
     for task in ("dmc/quadruped-walk", "toy/point-mass"):
         assert contradiction(RunConfig(agent="oracle", task=task)) == ""
+
+
+PLANNED = ("rewards", "latent", "stochastic", "state", "shared")
+
+
+def with_planner(section, **fields):
+    if section == "oracle":
+        return RunConfig.model_validate({"agent": "oracle", "task": "toy/point-mass", "oracle": fields})
+    return configuration(PLANNED, planner=fields)
+
+
+@pytest.mark.parametrize("section", ["planner", "oracle"])
+def test_more_elites_than_proposals_are_refused_where_elites_are_used(section):
+    for name in ("cem", "icem"):
+        words = contradiction(with_planner(section, name=name, elites=40, proposals=20))
+        assert words.startswith(f"{section}.elites (40) is more than {section}.proposals (20)")
+        assert not contradiction(with_planner(section, name=name, elites=20, proposals=20))
+    for name in ("mppi", "shooting", "own.planner:Mine"):
+        assert not contradiction(with_planner(section, name=name, elites=40, proposals=20))
+
+
+@pytest.mark.parametrize("section", ["planner", "oracle"])
+def test_options_are_not_for_built_in_planners(section):
+    words = contradiction(with_planner(section, name="icem", options={"elites": 4, "other": 1}))
+    assert words.startswith(f"{section}.options (elites, other) are for planners of your own")
+    assert words.endswith(f"the built-in icem; write {section}.elites")
+    assert "write" not in contradiction(with_planner(section, name="shooting", options={"elites": 4}))
+    assert not contradiction(with_planner(section, name="own.planner:Mine", options={"elites": 4}))
+
+
+def test_a_planner_without_a_form_for_the_actions_is_told_of_its_name():
+    config = configuration(PLANNED, planner={"name": "mppi"}, task="toy/catch")
+    assert contradiction(config) == (
+        "planner mppi has no form for discrete actions; cem, shooting have: write another planner.name, or leave out "
+        "the task toy/catch"
+    )

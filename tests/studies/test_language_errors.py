@@ -286,3 +286,40 @@ def test_one_runs_file_reports_its_problems_likewise(tmp_path):
     path.write_text("design: images-latent-stochastic\n")
     with pytest.raises(StudyError, match="no task is given"):
         load_config(path)
+
+
+PLANNERS = "name: s\ngrid: {design: rewards-latent-stochastic, task: [toy/point-mass, toy/catch]%s}\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "overrides", "place"),
+    [
+        (", planner.name: mppi", (), "s.yaml:2:66: grid.task[1]: planner mppi has no form"),
+        ("", ("planner.name=mppi",), "command line: planner.name: planner mppi has no form"),
+        (
+            "}\nbase: {planner: {proposals: 20, elites: 40}",
+            (),
+            "s.yaml:3:41: base.planner.elites: planner.elites (40) is more than planner.proposals (20)",
+        ),
+        (
+            "}\nbase: {planner: {elites: 40}}\noverrides: {planner.proposals: 20",
+            (),
+            "s.yaml:4:32: overrides.planner.proposals: planner.elites (40) is more",
+        ),
+        (
+            "}\nbase: {planner.options: {elites: 4}",
+            (),
+            "s.yaml:3:34: base.planner.options.elites: planner.options (elites) are for planners of your own",
+        ),
+    ],
+)
+def test_what_a_planner_cannot_do_is_told_where_it_is_written(more, overrides, place):
+    (line,) = problems(PLANNERS % more, *overrides)
+    assert line.startswith(place)
+
+
+def test_an_oracle_of_an_include_that_cannot_simulate_is_told_how_to_leave_it_out():
+    text = f"name: s\n{GRID}include: [{{agent: oracle, task: [toy/point-mass, dmc/quadruped-escape]}}]\n"
+    (line,) = problems(text)
+    assert line.startswith("s.yaml:3:50: include[0].task[1]: agent oracle plans on the true simulator")
+    assert "of an include by not naming it there" in line
