@@ -115,6 +115,24 @@ def test_their_runs_differ_in_what_they_study_alone(folder):
     assert all(base == shared[0] for base in shared)
 
 
+@pytest.mark.parametrize(
+    ("folder", "shared"),
+    [
+        ("paper", {"sharing": 6 * 35, "dose_response": 2 * 35, "capacity": 4 * 15, "planner": 2 * 15}),
+        ("mini", {"sharing": 6 * 2, "dose_response": 2 * 2, "capacity": 4 * 2, "planner": 2 * 2}),
+    ],
+)
+def test_studies_share_the_runs_that_their_headers_say(folder, shared, plan_of):
+    online = {run.hex: run.config["agent"] for run in plan_of(f"{folder}/online").runs}
+    for name in PAPER:
+        both = [run for run in plan_of(f"{folder}/{name}").runs if run.hex in online]
+        models = sum(run.config["agent"] == "model" for run in both)
+        assert name == "online" or models == shared.get(name, 0), name
+        baselines = [run for run in plan_of(f"{folder}/{name}").runs if run.config["agent"] != "model"]
+        further = [run for run in baselines if run.config["oracle"]["horizon"] != 12]
+        assert len(both) - models == len(baselines) - len(further), name
+
+
 @pytest.mark.parametrize("name", PAPER)
 def test_a_mini_study_is_its_paper_study_in_small(name):
     full, mini = study_of(f"paper/{name}"), study_of(f"mini/{name}")
