@@ -14,6 +14,7 @@ from harness.agent import Agent, EpisodeKey
 from harness.build import action_space
 from harness.episodes import Episode, Recorder
 from harness.streams import Streams
+from harness.tasks import steps
 from harness.tasks.spec import TaskSpec
 from models.types import Observation
 from planners.exploration import Exploration
@@ -34,11 +35,11 @@ class _Row:
         streams: Streams,
     ) -> None:
         self.env = env
-        self.discrete = spec.discrete
+        self.spec = spec
         self.explore = exploration.begin(
             action_space(spec), spec.max_steps, streams.numpy("exploration", *key)
         )
-        self.image, info = env.reset(seed=streams.env_seed("episode", *key))
+        self.image, info = steps.reset(env, streams.env_seed("episode", *key), spec.name)
         self.action = np.zeros(spec.action_dim, np.float32)
         self.reward = 0.0
         self.done = False
@@ -46,9 +47,9 @@ class _Row:
 
     def step(self, planned: NDArray[np.float32]) -> None:
         self.action = self.explore(planned)
-        played = int(self.action.argmax()) if self.discrete else self.action
-        self.image, reward, terminated, truncated, info = self.env.step(played)
-        self.reward = float(reward)
+        played = int(self.action.argmax()) if self.spec.discrete else self.action
+        self.image, self.reward, terminated, truncated, info = steps.step(self.env, played, self.spec.name)
+        steps.check_range(self.reward, self.spec)
         self.recorder.add(played, self.image, self.reward, terminated, info)
         self.done = terminated or truncated
 

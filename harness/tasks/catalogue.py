@@ -105,12 +105,13 @@ def _own_task(name: str, env: EnvConfig) -> Task:
     """A task from an installed package, with its attributes checked."""
     try:
         task = load(name)(env)
+        spec = getattr(task, "spec", None)
     except UserError:
         raise
     except Exception as error:
         made = f"{name} cannot be made as {name.partition(':')[2]}(env)"
         raise UserError(f"{made}: {where_in(error, [name])}") from error
-    if not isinstance(getattr(task, "spec", None), TaskSpec):
+    if not isinstance(spec, TaskSpec):
         raise UserError(f"{name} needs an attribute `spec`, a harness.tasks.TaskSpec")
     if not isinstance(getattr(task, "version", None), int):
         raise UserError(

@@ -6,6 +6,7 @@ import contextlib
 import os
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
 import gymnasium
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 
 from harness.config.sections import EnvConfig
 from harness.errors import RunError, UserError
+from harness.places import where_in
+from harness.tasks import steps
 from harness.tasks.actions import Actions, actions_of
 from harness.tasks.frames import picture_complaint, square_frame
 from harness.tasks.spec import TaskSpec
@@ -65,17 +68,18 @@ class FromGymnasium:
             _TRAITS[key] = self._look()
         traits = _TRAITS[key]
         repeat = env.action_repeat or self.action_repeat
-        self.spec = TaskSpec(
+        spec = TaskSpec(
             name=self.name,
             action_dim=traits.actions.dim,
             discrete=traits.actions.discrete,
             image_shape=(3, env.image_size, env.image_size),
             action_repeat=repeat,
             time_limit=env.time_limit or self.time_limit or traits.time_limit,
-            reward_range=_summed(self.reward_range, repeat),
+            reward_range=self.reward_range,
             terminates=self.terminates,
             state_dim=traits.state_dim,
         )
+        self.spec = replace(spec, reward_range=_summed(spec.reward_range, repeat))
 
     def environment(self) -> gymnasium.Env[Any, Any]:
         """A new environment of one's own, made with ``render_mode="rgb_array"``."""
@@ -90,8 +94,14 @@ class FromGymnasium:
 
     def _look(self) -> Traits:
         """What the spec says, from an environment made for it."""
-        with quiet():
-            env: Any = self.environment()
+        try:
+            with quiet():
+                env: Any = self.environment()
+        except UserError:
+            raise
+        except Exception as error:
+            place = where_in(error, [self.name])
+            raise UserError(f"the task {self.name}: its environment() fails: {place}") from error
         if not isinstance(env, gymnasium.Env):
             made = type(env).__name__
             raise UserError(f"the task {self.name}: its environment is a {made}, not a gymnasium.Env")
@@ -127,7 +137,7 @@ class PixelEnv(gymnasium.Env[NDArray[np.uint8], Any]):
         """Starts an episode; the same seed gives the same frames if the environment keeps Gymnasium's rules."""
         super().reset(seed=seed, options=options)
         with quiet():
-            observation, _ = self._env.reset(seed=seed, options=options)
+            observation, _ = steps.reset(self._env, seed, self.task_spec.name, options=options)
             frame = self.frame()
         self._steps, self._playing = 0, True
         return frame, self._info(observation)
@@ -144,8 +154,8 @@ class PixelEnv(gymnasium.Env[NDArray[np.uint8], Any]):
             raise ValueError("the episode is over: call reset first")
         reward, observation, terminated, truncated = 0.0, None, False, False
         for _ in range(self.task_spec.action_repeat):
-            observation, gained, terminated, truncated, _ = self._env.step(inner)
-            reward += float(gained)
+            observation, gained, terminated, truncated, _ = steps.step(self._env, inner, self.task_spec.name)
+            reward += gained
             self._steps += 1
             if terminated or truncated or self._steps >= self.task_spec.time_limit:
                 self._playing = False

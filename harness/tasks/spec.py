@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:  # 0.1 s that the command line need not spend
@@ -27,6 +29,9 @@ class TaskSpec:
         restores_state: whether the environment can return and restore its simulator state.
         state_dim: length of the simulator state vector, 0 if it has none.
         simulates: whether the environment is a `Simulator`, so that the oracle can plan on it.
+
+    Raises:
+        ValueError: a number is none, or too small, or the smallest reward is not below the largest.
     """
 
     name: str
@@ -41,10 +46,34 @@ class TaskSpec:
     state_dim: int = 0
     simulates: bool = False
 
+    def __post_init__(self) -> None:
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if not isinstance(value, Integral) or value < least:
+                raise ValueError(f"{name} is {value!r}; expected a whole number of at least {least}")
+        if self.reward_range is not None and not _is_range(self.reward_range):
+            raise ValueError(
+                f"reward_range is {self.reward_range!r}; expected (smallest, largest), the smallest below the largest, "
+                "or None if rewards are unbounded or unknown"
+            )
+
     @property
     def max_steps(self) -> int:
         """Actions per episode at most."""
         return -(-self.time_limit // self.action_repeat)
+
+
+_LEAST = {"action_dim": 1, "action_repeat": 1, "time_limit": 1, "state_dim": 0}
+
+
+def _is_range(bounds: Any) -> bool:
+    """Whether something is two finite numbers, the first below the second."""
+    numbers = isinstance(bounds, tuple | list) and len(bounds) == 2
+    return (
+        numbers
+        and all(isinstance(each, Real) and math.isfinite(each) for each in bounds)
+        and bool(bounds[0] < bounds[1])
+    )
 
 
 class Task(Protocol):
