@@ -20,6 +20,7 @@ from harness.errors import UserError
 from harness.rundir import RunDir
 from harness.tasks.catalogue import find_task
 from studies import machine
+from studies.dataset_words import choosing, why_nothing
 from studies.status import FINISHED, observe
 from studies.store import StoredRun, open_study, select
 
@@ -120,7 +121,7 @@ def plan_request(
     """
     check_name(request.name)
     runs, studies = _selected(request, root, strict=strict)
-    found = _contributions(runs, request.kind, note, step)
+    found, waiting = _contributions(runs, request.kind, note, step)
     tasks = list(dict.fromkeys(run.task for run in runs))
     plans = []
     for task in tasks:
@@ -128,16 +129,15 @@ def plan_request(
         here = [one for one in found if one.origin.config.task == task]
         plan = _plan_task(request, root, task, designs, here, studies)
         if plan is None:
-            note(f"{task}: nothing is taken: no selected run kept an episode that is asked for")
+            ours = [run for run in runs if run.task == task]
+            note(f"{task}: nothing is taken: {why_nothing(request.kind, request.quota, ours, here, waiting)}")
         else:
             plans.append(plan)
             if empty := one_sided(plan.choice.parts, request.quota.heldout):
                 note(f"{task}: {empty}")
     if not plans:
-        raise UserError(
-            f"dataset {request.name}: the {len(runs)} selected runs have no episode that is asked for; "
-            "`wm status STUDY` shows how far they are"
-        )
+        why = why_nothing(request.kind, request.quota, runs, found, waiting)
+        raise UserError(f"dataset {request.name}: nothing is taken: {why}")
     return plans
 
 
@@ -177,10 +177,12 @@ def _selected(request: Request, root: Path, *, strict: bool) -> tuple[list[Store
     return chosen, sorted({study.name for study in studies})
 
 
-def _contributions(runs: Sequence[StoredRun], kind: Kind, note: Tell, step: Step) -> list[Found]:
-    """The episodes that the runs kept."""
+def _contributions(
+    runs: Sequence[StoredRun], kind: Kind, note: Tell, step: Step
+) -> tuple[list[Found], set[str]]:
+    """The episodes that the runs kept, and the ids of runs that are not finished."""
     now = time.time()
-    unfinished: list[str] = []
+    unfinished: dict[str, str] = {}
     empty: list[str] = []
     found: list[Found] = []
     for run in runs:
@@ -192,11 +194,11 @@ def _contributions(runs: Sequence[StoredRun], kind: Kind, note: Tell, step: Step
             if not kept:
                 empty.append(f"{run.id} ({_why_empty(origin, kind, condition.name)})")
         else:
-            unfinished.append(f"{run.id} ({condition})")
+            unfinished[run.id] = f"{run.id} ({condition})"
         step()
-    _note_runs(note, "not finished", unfinished)
+    _note_runs(note, "not finished", list(unfinished.values()))
     _note_runs(note, "without such episodes", empty)
-    return found
+    return found, set(unfinished)
 
 
 def _why_empty(origin: Origin, kind: Kind, state: str) -> str:
@@ -240,7 +242,7 @@ def _plan_task(
 def _common_task(chosen: Sequence[Found], name: str) -> Task:
     """The task as all runs have it configured."""
     tasks: dict[str, Task] = {}
-    members: dict[str, dict[str, None]] = {}
+    members: dict[str, dict[str, dict[str, Any]]] = {}
     for origin in {one.origin.id: one.origin for one in chosen}.values():
         env = origin.config.env
         task = find_task(name, env)
@@ -248,20 +250,20 @@ def _common_task(chosen: Sequence[Found], name: str) -> Task:
         resolved = {"action_repeat": task.spec.action_repeat, "time_limit": task.spec.time_limit}
         known = json.dumps(written | resolved | {"task version": origin.task_version}, sort_keys=True)
         tasks.setdefault(known, task)
-        members.setdefault(known, {})[f"{origin.study}/{origin.id}"] = None
+        members.setdefault(known, {})[f"{origin.study}/{origin.id}"] = written
     if len(tasks) == 1:
         return next(iter(tasks.values()))
     settings = [json.loads(known) for known in members]
     differing = [field for field in settings[0] if len({str(one[field]) for one in settings}) > 1]
     lines = [
-        f"  {', '.join(f'{field} {setting[field]}' for field in differing)}: "
+        f"  {', '.join(f'{field} {setting[field]}' for field in differing)} ({choosing(differing, runs.values())}): "
         + ", ".join(list(runs)[:_LISTED])
         + (f" and {len(runs) - _LISTED} more" if len(runs) > _LISTED else "")
         for setting, runs in zip(settings, members.values(), strict=True)
     ]
     raise UserError(
-        f"{name}: the runs see different environments, and a dataset holds one of them; choose with --run "
-        "or --only, such as --only env.image_size=64\n" + "\n".join(lines)
+        f"{name}: the runs see different environments, and a dataset holds one of them; choose one:\n"
+        + "\n".join(lines)
     )
 
 

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import re
 import resource
 import shutil
 import signal
@@ -13,7 +14,7 @@ import pytest
 from harness.datasets import Dataset, find_dataset
 from harness.datasets.fixed import content_digest
 from harness.datasets.holdout import one_sided, part_by_key
-from harness.datasets.selection import Quota, parse_ranges
+from harness.datasets.selection import Quota, Range, parse_ranges
 from harness.entry import execute
 from harness.errors import RunError, UserError
 from studies.dataset import Request, build, plan_request
@@ -117,9 +118,17 @@ def test_episodes_of_the_final_phase_of_every_agent(tmp_path):
 def test_nothing_to_take_is_refused(tmp_path):
     study(tmp_path, designs=(A,), retention="none")
     notes = []
-    with pytest.raises(UserError, match="the 2 selected runs have no episode that is asked for"):
+    with pytest.raises(UserError, match=r"2 finished runs kept none \(storage.training_frames: states"):
         plan_request(Request("d", ("mini",)), tmp_path, notes.append)
     assert "storage.training_frames: none" in notes[0]
+    quota = Quota(ranges=(Range(100, 200),))
+    with pytest.raises(
+        UserError, match=r"6 episodes there, with returns from .* to .*, none in --returns 100:200"
+    ):
+        plan_request(Request("d", ("mini",), kind="evaluation", quota=quota), tmp_path, quiet)
+    finished_run(tmp_path / "late", 0, A, state="preempted")
+    with pytest.raises(UserError, match=r"taken: 1 of 1 run not finished \(see `wm status STUDY`\)$"):
+        plan_request(Request("d", ("late",)), tmp_path, quiet)
     with pytest.raises(UserError, match="no study else"):
         plan_request(Request("d", ("else",)), tmp_path, quiet)
     with pytest.raises(UserError, match="task is toy/point-mass there"):
@@ -130,12 +139,29 @@ def test_different_environments_are_refused_with_their_runs(tmp_path):
     small = finished_run(tmp_path / "mini", 0, A)[0]
     large = finished_run(tmp_path / "mini", 1, A, env__image_size=20)[0]
     request = Request("d", ("mini",))
-    with pytest.raises(UserError, match=r"see different environments.*--only") as raised:
+    with pytest.raises(UserError, match="see different environments") as raised:
         plan_request(request, tmp_path, quiet)
     lines = str(raised.value).splitlines()
-    assert lines[1:] == [f"  image_size 16: mini/{small.id}", f"  image_size 20: mini/{large.id}"]
+    assert lines[1:] == [
+        f"  image_size 16 (--only env.image_size=16): mini/{small.id}",
+        f"  image_size 20 (--only env.image_size=20): mini/{large.id}",
+    ]
     only = Request("d", ("mini",), only=("env.image_size=20",))
     assert len(plan_request(only, tmp_path, quiet)[0].choice.episodes) == 4
+
+
+def test_the_advice_on_different_environments_selects_what_it_says(tmp_path):
+    for seed, limit in enumerate((None, 50, 12)):
+        finished_run(tmp_path / "mini", seed, A, env__time_limit=limit)
+    with pytest.raises(UserError) as raised:
+        plan_request(Request("d", ("mini",)), tmp_path, quiet)
+    text = str(raised.value)
+    assert "image_size" not in text
+    advice = re.findall(r"time_limit (\d+) \(--only (\S+)\)", text)
+    assert advice == [("50", "env.time_limit=null,50"), ("12", "env.time_limit=12")]
+    for (_, only), count in zip(advice, (8, 4), strict=True):
+        (plan,) = plan_request(Request("d", ("mini",), only=(only,)), tmp_path, quiet)
+        assert len(plan.choice.episodes) == count
 
 
 def test_the_task_s_own_repeat_written_out_is_the_same_environment(tmp_path):
