@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -128,7 +129,7 @@ def from_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> Episode:
         raise UserError(
             f"not an episode: no {', '.join(missing)} (it holds {', '.join(sorted(arrays)) or 'nothing'})"
         )
-    columns = arrays["reward"].shape[0] if arrays["reward"].ndim else 0
+    columns = _common_length(arrays.values())
     return Episode(
         image=arrays["image"] if "image" in arrays else np.zeros((columns, 3, 0, 0), np.uint8),
         action=arrays["action"],
@@ -245,15 +246,21 @@ def _describe(array: npt.NDArray[Any]) -> str:
     return f"{array.dtype} {list(array.shape)}"
 
 
+def _common_length(arrays: Iterable[npt.NDArray[Any] | None]) -> int:
+    """T of most arrays, so that the one that is wrong is blamed; that of the first in a tie, 0 without any."""
+    lengths = Counter(len(array) for array in arrays if array is not None and array.ndim)
+    return lengths.most_common(1)[0][0] if lengths else 0
+
+
 def _shape_problems(episode: Episode) -> list[str]:
     reward = episode.reward
     if reward.dtype != np.float32 or reward.ndim != 1 or len(reward) < 2:
         return [f"reward is {_describe(reward)}; expected float32 [T], T at least 2"]
-    T = len(reward)
     image, action, state = episode.image, episode.action, episode.state
+    T = _common_length([reward, image, action, episode.is_last, episode.is_terminal, state])
     continuous = action.dtype == np.float32 and action.ndim == 2
     discrete = action.dtype == np.int64 and action.ndim == 1
-    wrong = []
+    wrong = [] if len(reward) == T else [f"reward is {_describe(reward)}; expected float32 [{T}]"]
     if image.dtype != np.uint8 or image.ndim != 4 or image.shape[:2] != (T, 3):
         wrong.append(f"image is {_describe(image)}; expected uint8 [{T}, 3, h, w]")
     if not (continuous or discrete) or len(action) != T:

@@ -20,7 +20,7 @@ from harness.errors import UserError
 from harness.rundir import RunDir
 from harness.tasks.catalogue import find_task
 from studies import machine
-from studies.dataset_words import choosing, why_nothing
+from studies.dataset_words import choosing, counted, why_nothing
 from studies.status import FINISHED, observe
 from studies.store import StoredRun, open_study, select
 
@@ -340,8 +340,8 @@ def _provenance(plan: TaskPlan, renderer: Renderer, note: Tell) -> dict[str, Any
     differing = {id_: off for id_, origin in drawn.items() if (off := renderer.difference(origin))}
     if differing:
         note(
-            f"{plan.recipe['task']}: frames of {len(differing)} runs are rendered here with differences of up to "
-            f"{max(differing.values())} of 255 to what the runs saw (another renderer, such as a GPU's); the "
+            f"{plan.recipe['task']}: frames of {counted(len(differing), 'run')} are rendered here with differences "
+            f"of up to {max(differing.values())} of 255 to what the runs saw (another renderer, such as a GPU's); the "
             "manifest says which"
         )
     return {

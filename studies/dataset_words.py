@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def why_nothing(
     return "; ".join(reasons)
 
 
-def choosing(differing: Sequence[str], written: Iterable[dict[str, Any]]) -> str:
+def choosing(differing: Sequence[str], written: Collection[dict[str, Any]]) -> str:
     """The options that select runs of some environment, whose fields are as the runs have written them."""
     words = {None: "null", True: "true", False: "false"}
     conditions = []

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from harness.config.sections import EnvConfig
-from harness.datasets.fixed import Dataset, build
+from harness.datasets.fixed import Dataset, build, read_manifest
 from harness.datasets.holdout import episode_key, part_by_key
 from harness.datasets.parts import Label
 from harness.disk import full_disk_remedy
@@ -31,7 +33,7 @@ def import_npz(
 
     Args:
         paths: the files, in the order of the dataset.
-        destination: where it goes; must not exist.
+        destination: where it goes; a dataset of the same files and settings that is there already is given back.
         task: whose episodes they are.
         env: as the task is configured; noted in the recipe.
         name: of the task in configurations, if it is not that of its spec.
@@ -40,11 +42,10 @@ def import_npz(
         step: called after each file is checked, and again after it is copied.
 
     Raises:
-        UserError: files that are no episodes of the task; one message lists every problem of every file.
+        UserError: files that are no episodes of the task; one message lists every problem of every file. Or there is
+            another dataset.
         RunError: kind ``disk``.
     """
-    if destination.exists():
-        raise UserError(f"{destination}: exists already; an import makes a new dataset")
     found: list[str] = [] if paths else ["no files were given"]
     known_as = name or task.spec.name
     digests: dict[str, Path] = {}
@@ -69,12 +70,26 @@ def import_npz(
         "heldout_seed": heldout_seed,
         "sources": [{"name": path.name, "sha256": digest} for digest, path in digests.items()],
     }
+    if destination.exists():
+        _refuse_another(destination, recipe)
     labels = [
         Label(part_by_key(key, heldout, heldout_seed), {"file": path.name, "key": key})
         for path, key in zip(paths, keys, strict=True)
     ]
     with full_disk_remedy("Free space (or raise the quota), and call it again; nothing is left behind."):
         return build(destination, _loaded(paths, step), recipe, labels)
+
+
+def _refuse_another(destination: Path, recipe: dict[str, Any]) -> None:
+    there = read_manifest(destination)["recipe"]
+    now = json.loads(json.dumps(recipe))
+    differing = [name for name in now | there if now.get(name) != there.get(name)]
+    if differing:
+        what = "of other files" if differing == ["sources"] else f"with another {', '.join(differing)}"
+        raise UserError(
+            f"{destination} exists and was made {what}. A dataset never changes, since runs refer to it: take another "
+            "name, or remove that directory if no run needs it"
+        )
 
 
 def _loaded(paths: Sequence[Path], step: Callable[[], None]) -> Iterator[Episode]:
@@ -85,6 +100,8 @@ def _loaded(paths: Sequence[Path], step: Callable[[], None]) -> Iterator[Episode
 
 def _problems(path: Path, task: Task, name: str) -> tuple[list[str], str, str]:
     """What is wrong with a file; and of one that is an episode, the digest and the key."""
+    if path.is_dir():
+        return [f"is a folder; name its files: {path / '*.npz'}"], "", ""
     try:
         episode = load_npz(path)
         problems = spec_problems(episode, task.spec)

@@ -154,8 +154,8 @@ def unrenderable(chosen: Iterable[Found], task: Task) -> str:
         return ""
     runs = sorted({f"{one.origin.study}/{one.origin.id}" for one in wrong})
     return (
-        f"{len(runs)} runs kept no frames, and these cannot be rendered again: {why}; leave them out, or run them "
-        "with storage.training_frames: all\n  " + "\n  ".join(runs)
+        f"{len(runs)} run{'s' * (len(runs) != 1)} kept no frames, and these cannot be rendered again: {why}; leave "
+        "them out, or run them with storage.training_frames: all\n  " + "\n  ".join(runs)
     )
 
 

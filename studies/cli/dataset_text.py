@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from studies.cli.options import console, plain_table, say
+from studies.dataset_words import counted
 
 if TYPE_CHECKING:
     from studies.dataset import TaskPlan
@@ -33,14 +34,14 @@ def print_plans(plans: Sequence[TaskPlan]) -> None:
         console().print(escape(str(plan.recipe["task"])))
         console().print(table)
         print(
-            f"{len(plan.choice.episodes)} episodes ({heldout} held out), {plan.steps} steps; "
+            f"{counted(len(plan.choice.episodes), 'episode')} ({heldout} held out), {counted(plan.steps, 'step')}; "
             f"{len(plan.to_render)} to render; about {size(plan.disk_bytes)}, and "
             f"{size(plan.raw_bytes)} more once a run trains on it"
         )
         if plan.choice.left_out:
             print(
-                f"{plan.choice.left_out} twins left out: another run contributes the same episode (designs share the "
-                "cold start of a seed)"
+                f"{counted(plan.choice.left_out, 'twin')} left out: another run contributes the same episode (designs "
+                "share the cold start of a seed)"
             )
         short = sum(cell.short for cell in plan.choice.cells)
         if short:
@@ -49,13 +50,44 @@ def print_plans(plans: Sequence[TaskPlan]) -> None:
             )
 
 
+def plan_as_json(plan: TaskPlan, state: str = "planned", digest: str | None = None) -> dict[str, Any]:
+    """What is taken of a task, for `--json`."""
+    return {
+        "task": plan.recipe["task"],
+        "path": str(plan.directory),
+        "state": "exists" if plan.exists else state,
+        "digest": digest,
+        "episodes": len(plan.choice.episodes),
+        "steps": plan.steps,
+        "heldout": plan.choice.parts.count("heldout"),
+        "twins_left_out": plan.choice.left_out,
+        "to_render": len(plan.to_render),
+        "bytes": round(plan.disk_bytes),
+        "raw_bytes": plan.raw_bytes,
+        "quotas": [
+            {
+                "design": cell.design,
+                "returns": str(cell.range),
+                "wanted": cell.wanted,
+                "found": cell.found,
+                "taken": cell.taken,
+                "twins": cell.twins,
+            }
+            for cell in plan.choice.cells
+        ],
+        "recipe": plan.recipe,
+    }
+
+
 def print_description(one: dict[str, Any]) -> None:
     from rich.text import Text
 
     out = console()
     out.print(Text(str(one["task"]), style="bold"))
     for part, counts in one["parts"].items():
-        print(f"  {part + ':':<9} {counts['episodes']} episodes, {counts['steps']} steps")
+        print(
+            f"  {part + ':':<9} {counted(counts['episodes'], 'episode')}, {counted(counts['steps'], 'step')}"
+        )
     lengths, returns, states = one["lengths"], one["returns"], one["states"]
     print(f"  lengths:  {lengths['min']} to {lengths['max']} steps")
     print(

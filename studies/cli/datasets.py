@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from studies.cli.dataset_text import print_catalogue, print_description, print_plans
+from studies.cli.dataset_text import plan_as_json, print_catalogue, print_description, print_plans
 from studies.cli.options import RESULTS, Json, Only, Prefix, Runs, say
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
     from harness.datasets.sources import Kind
-    from studies.dataset import Built, Request, TaskPlan
+    from studies.dataset import Built, Request
 
 _HELP = """Fixed datasets of episodes, from runs or imported.
 
@@ -165,7 +165,10 @@ def build(
         digests = {one.plan.directory: (one.state, one.digest) for one in built}
         print(
             json.dumps(
-                {"name": name, "tasks": [_as_json(plan, *digests.get(plan.directory, ())) for plan in plans]}
+                {
+                    "name": name,
+                    "tasks": [plan_as_json(plan, *digests.get(plan.directory, ())) for plan in plans],
+                }
             )
         )
 
@@ -197,34 +200,6 @@ def _request(
     chosen = {"only": tuple(only or ()), "prefixes": tuple(run_ or ()), "tasks": tuple(task or ())}
     kind: Kind = "evaluation" if from_ is From.EVALUATION else "replay"
     return Request(name, tuple(study), **chosen, kind=kind, quota=quota)
-
-
-def _as_json(plan: TaskPlan, state: str = "planned", digest: str | None = None) -> dict[str, Any]:
-    return {
-        "task": plan.recipe["task"],
-        "path": str(plan.directory),
-        "state": "exists" if plan.exists else state,
-        "digest": digest,
-        "episodes": len(plan.choice.episodes),
-        "steps": plan.steps,
-        "heldout": plan.choice.parts.count("heldout"),
-        "twins_left_out": plan.choice.left_out,
-        "to_render": len(plan.to_render),
-        "bytes": round(plan.disk_bytes),
-        "raw_bytes": plan.raw_bytes,
-        "quotas": [
-            {
-                "design": cell.design,
-                "returns": str(cell.range),
-                "wanted": cell.wanted,
-                "found": cell.found,
-                "taken": cell.taken,
-                "twins": cell.twins,
-            }
-            for cell in plan.choice.cells
-        ],
-        "recipe": plan.recipe,
-    }
 
 
 def show(
@@ -321,11 +296,12 @@ def import_(
     from harness.datasets.parts import part_of
     from harness.tasks.catalogue import find_task
     from studies import store
+    from studies.dataset_words import counted
 
     check_name(name)
-    env = _env_config([text for text in files if _OVERRIDE.fullmatch(text)])
-    paths = [Path(text) for text in files if not _OVERRIDE.fullmatch(text)]
+    env, paths = _env_and_files(files)
     destination = store.runs_root(runs) / "datasets" / name / task_slug(task)
+    known = destination.exists()
     with _progress() as progress:
         row = progress.add_task("checking and copying episodes", total=2 * len(paths))
         made = import_npz(
@@ -346,8 +322,30 @@ def import_(
 
         print(json.dumps({"name": name, "tasks": [summary(destination)]}))
     else:
-        count = f"{len(made)} episodes ({parts.count('heldout')} held out)"
-        print(f"imported {count}: {destination}  digest {made.digest[:12]}")
+        count = f"{counted(len(made), 'episode')} ({parts.count('heldout')} held out)"
+        what = f"exists already, {count}" if known else f"imported {count}"
+        print(f"{what}: {destination}  digest {made.digest[:12]}")
+
+
+def _env_and_files(arguments: list[str]) -> tuple[Any, list[Path]]:
+    """The environment's section, and the paths; refuses what is meant as a field and is none of the environment's."""
+    from harness.errors import UserError
+
+    overrides = [text for text in arguments if _OVERRIDE.fullmatch(text)]
+    others = [text for text in arguments if text not in overrides]
+    wrong = []
+    for text in others:
+        if Path(text).exists():
+            continue
+        if "=" in text and not text.endswith(".npz"):
+            wrong.append(
+                f"{text}: an import takes fields of the environment alone, such as env.image_size=64"
+            )
+        elif text.startswith("env.") and not text.endswith(".npz"):
+            wrong.append(f"{text}: write the value with it: {text}=VALUE")
+    if wrong:
+        raise UserError("\n".join(wrong))
+    return _env_config(overrides), [Path(text) for text in others]
 
 
 def _env_config(overrides: list[str]) -> Any:

@@ -258,8 +258,12 @@ def test_import_makes_a_dataset(tmp_path):
     assert all(same(a, b) for a, b in zip(dataset, three(), strict=True))
     assert [s["name"] for s in dataset.recipe["sources"]] == ["0.npz", "1.npz", "2.npz"]
     assert dataset.recipe["task"] == SPEC.name
-    with pytest.raises(UserError, match="exists already"):
-        import_npz(paths, tmp_path / "imported", FakeTask())
+    assert import_npz(paths, tmp_path / "imported", FakeTask()).digest == dataset.digest
+    with pytest.raises(UserError, match="exists and was made of other files"):
+        import_npz(paths[:2], tmp_path / "imported", FakeTask())
+    with pytest.raises(UserError, match="exists and was made with another heldout, heldout_seed"):
+        import_npz(paths, tmp_path / "imported", FakeTask(), heldout=0.5, heldout_seed=1)
+    assert len(Dataset(tmp_path / "imported")) == 3
 
 
 def test_import_lists_every_problem_of_every_file(tmp_path):
@@ -278,5 +282,7 @@ def test_import_lists_every_problem_of_every_file(tmp_path):
     assert "action[1] = [9.0, 0.0] is outside" in lines[4]
     assert "missing" in lines[6]
     assert not (tmp_path / "d").exists()
+    with pytest.raises(UserError, match=r"is a folder; name its files: .*\*\.npz"):
+        import_npz([tmp_path], tmp_path / "d", FakeTask())
     with pytest.raises(UserError, match="no files were given"):
         import_npz([], tmp_path / "d", FakeTask())

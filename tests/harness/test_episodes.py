@@ -6,7 +6,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.episodes import Recorder, action_vectors, load_npz, save_npz, spec_problems
+from harness.episodes import (
+    Recorder,
+    action_vectors,
+    from_arrays,
+    load_npz,
+    save_npz,
+    spec_problems,
+    to_arrays,
+)
 from harness.errors import RunError, UserError
 from tests.harness.replays import DISCRETE, SPEC, make_episode, same
 
@@ -129,6 +137,16 @@ def test_all_mistakes_are_named_at_once():
         make_episode(
             5, image=np.zeros((5, 4, 4), np.uint8), action=np.zeros((5, 2)), is_last=np.zeros(4, bool)
         )
+
+
+@pytest.mark.parametrize("frames", [True, False])
+def test_of_arrays_of_several_lengths_the_odd_one_is_blamed(tmp_path, frames):
+    arrays = to_arrays(make_episode(6)) | {"reward": np.zeros(5, np.float32)}
+    if not frames:
+        arrays.pop("image")
+    with pytest.raises(UserError) as raised:
+        from_arrays(arrays)
+    assert str(raised.value) == "not an episode: reward is float32 [5]; expected float32 [6]"
 
 
 def test_an_episode_needs_a_step():

@@ -91,7 +91,7 @@ def test_a_dataset_that_holds_nothing_out_says_so(wm, root, tmp_path):
     overrides = ("env.image_size=16", "env.time_limit=12", "--task", TASK, "--heldout", 1e-9)
     status, out, err = wm("dataset", "import", "mine", tmp_path / "0.npz", *overrides)
     assert status == 0
-    assert "imported 1 episodes (0 held out)" in out
+    assert "imported 1 episode (0 held out)" in out
     assert "none is held out" in err
 
 
@@ -130,6 +130,8 @@ def test_the_pooled_set_is_all_held_out(wm, root):
         (("import", "d", "none.npz", "--task", TASK), "none.npz: missing"),
         (("import", "d", "env.image_size=7", "none.npz", "--task", TASK), "env.image_size: Input should be"),
         (("import", "d", "env.imagesize=7", "none.npz", "--task", TASK), "did you mean image_size"),
+        (("import", "d", "train.episodes=3", "--task", TASK), "fields of the environment alone"),
+        (("import", "d", "env.image_size", "--task", TASK), "env.image_size=VALUE"),
         (("import", "d", "none.npz", "--task", "toy/pointmass"), "did you mean toy/point-mass"),
     ],
 )
@@ -163,9 +165,12 @@ def test_an_import_is_checked_and_split(wm, tmp_path):
     status, out, _ = wm("dataset", "show", "mine")
     assert status == 0
     assert "recipe:   kind import" in out
+    status, out, _ = wm("dataset", "import", "mine", *files, *overrides, "--task", TASK, *split)
+    assert status == 0
+    assert "exists already, 4 episodes" in out
     status, _, err = wm("dataset", "import", "mine", *files, *overrides, "--task", TASK)
     assert status == 2
-    assert "exists already" in err
+    assert "exists and was made with another heldout, heldout_seed" in err
     status, _, err = wm("dataset", "import", "twice", files[0], files[0], *overrides, "--task", TASK)
     assert status == 2
     assert f"the same file as {files[0]}" in err
