@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.config import RunConfig
 from harness.own import is_own
+from harness.registry import PLANNERS
 from studies.language.designs import known_design
 from studies.language.reference import reference_designs
 
@@ -21,27 +22,36 @@ _ORDINARY = {
 }
 """Forms of the built-in designs, which a model of the user's own may know nothing of."""
 
+BUILT_IN_OPTIONS = tuple(dict.fromkeys(option for entry in PLANNERS.values() for option in entry.uses))
+"""Fields of `planner` and `oracle` that planners of the user's own never see."""
+
 Found = dict[str, dict[str, dict[str, None]]]
 """By whom the note is about and by field: the values that runs have, in their order."""
 
 
 def notes(configs: Iterable[RunConfig]) -> list[str]:
-    """A line for each design of the reference that a study changes, and for each design of a model of the user's
-    own that is given a form.
+    """A line for each design of the reference that a study changes, for each design of a model of the user's own
+    that is given a form, and for each planner of the user's own beside which fields of built-in ones are set.
     """
     changed: Found = {}
     given: Found = {}
+    unseen: Found = {}
     for config in configs:
         if config.agent == "model" and config.design in reference_designs():
             _note_changes(config, changed.setdefault(config.design, {}))
         if is_own(config):
             who = config.model.name + (f" (design {config.design})" if config.design else "")
             _note_forms(config, given.setdefault(who, {}))
+        _note_unseen(config, unseen)
     lines = [f"{who} is changed here: {_words(fields)}" for who, fields in changed.items() if fields]
-    return lines + [
+    lines += [
         f"{who} is given {_words(fields)}: whether it heeds {'it' if len(fields) == 1 else 'them'} is its own affair"
         for who, fields in given.items()
         if fields
+    ]
+    return lines + [
+        f"{who} does not get {_words(fields)}: that is for built-in planners; one of your own has options"
+        for who, fields in unseen.items()
     ]
 
 
@@ -60,6 +70,19 @@ def _note_forms(config: RunConfig, fields: dict[str, dict[str, None]]) -> None:
         value = _value(config, name)
         if value != ordinary:
             fields.setdefault(name, {})[_show(value)] = None
+
+
+def _note_unseen(config: RunConfig, found: Found) -> None:
+    """The fields of a planner of the user's own that only built-in ones get."""
+    section = "oracle" if config.agent == "oracle" else "planner"
+    planner = config.oracle if config.agent == "oracle" else config.planner
+    if config.agent == "random" or ":" not in planner.name:
+        return
+    for field in BUILT_IN_OPTIONS:
+        value = getattr(planner, field)
+        if value != type(planner).model_fields[field].default:
+            name = f"{section}.{field}"
+            found.setdefault(planner.name, {}).setdefault(name, {})[_show(value)] = None
 
 
 def _value(config: RunConfig, name: str) -> Any:

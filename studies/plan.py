@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import RunConfig, run_id
+from harness.config.fields import Category, category_of, walk
 from harness.errors import UserError
 from harness.registry import suggest
 from harness.rundir import RunDir
@@ -98,21 +101,43 @@ def build_plan(study: Study, root: Path) -> Plan:
     reusable = _reusable(study, root)
     here = home.on_disk
     runs: dict[str, StoredRun] = {}
-    merged: Counter[tuple[str, str]] = Counter()
+    merged: dict[tuple[str, str], list[tuple[StoredRun, StoredRun]]] = {}
     for cell in cells:
         run = _planned(cell, home, here, reusable)
         first = runs.setdefault(run.hex, run)
         if first is not run:
-            merged[first.design, run.design] += 1
-    merges = [
-        f"{count} cell{'s' * (count != 1)} of {second} merged into the equal runs of {first}"
-        if first != second
-        else f"{count} cell{'s' * (count != 1)} of {first} merged into equal runs of it"
-        for (first, second), count in merged.items()
-    ]
+            merged.setdefault((first.design, run.design), []).append((first, run))
+    merges = [_merge_note(pairs) for pairs in merged.values()]
     shared = _reuse_baselines(runs, home, here)
     remarks = [*expansion.notes, *merges, *shared, *datasets.notes(), *notes(cell.config for cell in cells)]
     return Plan(home, list(runs.values()), expansion.dropped, remarks, study)
+
+
+def _merge_note(pairs: list[tuple[StoredRun, StoredRun]]) -> str:
+    """What became of the equal cells of two designs, and which of two values counts that no id tells apart.
+
+    Args:
+        pairs: the run that stays and the one that is merged into it, both of one configuration.
+    """
+    first, second = pairs[0][0].design, pairs[0][1].design
+    cells = f"{len(pairs)} cell{'s' * (len(pairs) != 1)} of {second} merged into "
+    lost: dict[str, None] = {}
+    for name in _unidentified():
+        for stays, goes in pairs:
+            kept, dropped = (
+                functools.reduce(operator.getitem, name.split("."), run.config) for run in (stays, goes)
+            )
+            if kept != dropped:
+                lost[f"{name} stays {kept}, not {dropped}"] = None
+    differ = f"; the first in the file counts: {', '.join(lost)}" if lost else ""
+    return cells + (f"the equal runs of {first}" if first != second else "equal runs of it") + differ
+
+
+@functools.cache
+def _unidentified() -> tuple[str, ...]:
+    """The fields that are no part of an id, but change what a run keeps or how it is computed."""
+    found = {Category.NUMERIC, Category.STORAGE}
+    return tuple(name for name, info in walk(RunConfig) if category_of(info) in found)
 
 
 def run_states(runs: Sequence[StoredRun]) -> dict[str, str]:

@@ -62,5 +62,17 @@ def test_a_model_of_ones_own_that_is_given_a_form_is_named_once():
     ]
 
 
+def test_a_planner_of_ones_own_does_not_get_the_fields_of_built_in_ones():
+    plain = config("mine")
+    changes = {"name": "lab.climb:Climber", "options": {"step": 1}, "elites": 3, "proposals": 7}
+    mine = plain.model_copy(update={"planner": plain.planner.model_copy(update=changes)})
+    assert notes([mine, plain]) == [
+        "lab.climb:Climber does not get planner.elites 3: that is for built-in planners; one of your own has options"
+    ]
+    oracle = plain.oracle.model_copy(update={"name": "lab.climb:Climber", "warm_start": False})
+    (line,) = notes([plain.model_copy(update={"agent": "oracle", "oracle": oracle})])
+    assert "does not get oracle.warm_start off" in line
+
+
 def test_one_that_is_given_none_and_a_built_in_one_are_not():
     assert notes([own(), own(size="tiny"), config("plain").model_copy(update={"reward_from": "image"})]) == []

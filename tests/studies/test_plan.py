@@ -80,6 +80,18 @@ def test_runs_of_equal_id_merge_with_a_note(file, root):
     assert plan.notes == ["2 cells of images-latent-stochastic merged into the equal runs of planet"]
 
 
+def test_of_equal_runs_that_keep_different_things_the_note_says_which_counts(file, root):
+    file.write_text(
+        TEXT.replace("  seed: range(2)\n", "  seed: range(2)\n  storage.training_frames: [none, states]\n")
+    )
+    plan = read_plan(str(file), root)
+    assert {run.config["storage"]["training_frames"] for run in plan.runs[:4]} == {"none"}
+    assert plan.notes[0] == (
+        "2 cells of planet merged into equal runs of it; the first in the file counts: "
+        "storage.training_frames stays none, not states"
+    )
+
+
 def test_a_run_is_found_by_its_hash_whatever_its_design_is_called(file, root):
     finish(read_plan(str(file), root).runs[0])
     file.write_text(TEXT.replace("planet", "rssm"))
