@@ -114,9 +114,10 @@ def offline_complaint(config: RunConfig, dataset: Dataset, spec: TaskSpec) -> st
             f"({config.model.context}) and a step to forecast"
         )
     needed = config.evaluation.context + config.evaluation.horizon - 1
-    if len(heldout) and max(heldout.columns) - 1 < needed:
+    measured, kind = (heldout, "held-out episode") if len(heldout) else (train, "episode")
+    if max(measured.columns) - 1 < needed:
         return (
-            f"{where}: its longest held-out episode has {max(heldout.columns) - 1} steps; evaluation.context "
+            f"{where}: its longest {kind} has {max(measured.columns) - 1} steps; evaluation.context "
             f"({config.evaluation.context}) and evaluation.horizon ({config.evaluation.horizon}) need {needed}"
         )
     return ""

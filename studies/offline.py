@@ -4,14 +4,30 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.config import RunConfig
+from harness.config import RunConfig, run_hex
 from harness.errors import RunError, UserError
 from studies.store import StoredRun
 
 _MOST = 10  # problems that a message lists
+
+
+@dataclass
+class _Missing:
+    """A dataset that is not there, and what waits for it."""
+
+    name: str
+    facts: dict[str, None] = field(default_factory=dict)
+    tasks: dict[str, None] = field(default_factory=dict)
+    runs: dict[str, bool] = field(default_factory=dict)  # by hex: whether the digest is known
+
+    def __str__(self) -> str:
+        from harness.datasets.find import remedy
+
+        return f"{'; '.join(self.facts)}; {remedy(self.name, self.tasks)}"
 
 
 class Datasets:
@@ -27,7 +43,7 @@ class Datasets:
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
         self.problems: dict[str, None] = {}
-        self._missing: dict[str, dict[str, Any]] = {}
+        self._missing: dict[str, _Missing] = {}
         self._without_heldout: dict[str, None] = {}
         self._fits: dict[object, str] = {}
 
@@ -36,18 +52,18 @@ class Datasets:
         name = config.data.dataset
         if not config.offline or name is None:
             return config
-        from harness.datasets import Dataset, find_dataset
+        from harness.datasets import Dataset
+        from harness.datasets.find import MissingDatasetError, find_dataset
 
         try:
             found = find_dataset(name, config.task, self._root)
             dataset = Dataset(found, verify=False)
-        except UserError as error:
-            waiting = self._missing.setdefault(name, {"why": str(error), "runs": 0, "tasks": {}, "known": 0})
-            waiting["runs"] += 1
-            waiting["known"] += config.data.digest is not None
-            waiting["tasks"][config.task] = None
+        except MissingDatasetError as error:
+            waiting = self._missing.setdefault(name, _Missing(name))
+            waiting.facts[error.fact] = waiting.tasks[config.task] = None
+            waiting.runs[run_hex(config)] = config.data.digest is not None
             return config
-        except RunError as error:
+        except (RunError, UserError) as error:
             self.problems[str(error)] = None
             return config
         given = config.data.digest
@@ -64,10 +80,10 @@ class Datasets:
         """A line for every dataset that is missing, or has nothing to be measured on."""
         lines = []
         for waiting in self._missing.values():
-            runs, open_ = waiting["runs"], waiting["runs"] > waiting["known"]
+            count = len(waiting.runs)
             lines.append(
-                f"{waiting['why']}. {runs} run{'s' * (runs != 1)} ({', '.join(waiting['tasks'])}) wait for it"
-                + (", and their ids will change once it is there" if open_ else "")
+                f"{waiting}. {count} run{'s wait' if count != 1 else ' waits'} for it ({', '.join(waiting.tasks)})"
+                + ("" if all(waiting.runs.values()) else "; ids will change once it is there")
             )
         return lines + list(self._without_heldout)
 
@@ -87,7 +103,7 @@ class Datasets:
             UserError: with the command that makes each.
         """
         if self._missing:
-            raise UserError("\n".join(waiting["why"] for waiting in self._missing.values()))
+            raise UserError("\n".join(map(str, self._missing.values())))
 
     def _check(self, config: RunConfig, dataset: Any) -> None:
         """Once for all runs that ask the same of a dataset."""

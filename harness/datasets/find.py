@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from harness.datasets.fixed import MANIFEST, read_manifest
@@ -12,6 +12,25 @@ from harness.registry import suggest
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _RESERVED = ("probe", "own", "heldout")
+
+
+class MissingDatasetError(UserError):
+    """There is no dataset of that name for a task. The message ends with the command that makes one.
+
+    Attributes:
+        fact: the message without the command.
+    """
+
+    def __init__(self, fact: str, name: str, task_name: str) -> None:
+        super().__init__(f"{fact}; {remedy(name, [task_name])}")
+        self.fact = fact
+
+
+def remedy(name: str, tasks: Iterable[str]) -> str:
+    """The command that makes a dataset, in words; a path may be given in place of the name."""
+    chosen = " ".join(f"--task {task}" for task in tasks)
+    new = name if _NAME.fullmatch(name) else "NAME"
+    return f"`wm dataset build {new} STUDY... {chosen}` makes one from the episodes of runs"
 
 
 def task_slug(task: str) -> str:
@@ -25,8 +44,7 @@ def check_name(name: str) -> None:
     Raises:
         UserError: it is no plain file name, or means something else already.
     """
-    if name in _RESERVED:
-        raise UserError(f"a dataset cannot be called {name}: that name means other episodes in `wm evaluate`")
+    _check_reserved(name)
     if not _NAME.fullmatch(name):
         raise UserError(f"a dataset cannot be called {name!r}: use letters, digits, '-', '_' and '.'")
 
@@ -40,26 +58,29 @@ def find_dataset(name: str, task_name: str, root: Path) -> Path:
         root: RUNS/datasets.
 
     Raises:
-        UserError: there is none, or it is of another task; says what exists and the command that makes one.
+        MissingDatasetError: there is none; says what exists and the command that makes one.
+        UserError: it is of another task, or the name cannot be one of a dataset.
         RunError: kind ``corrupt``: its manifest is damaged.
     """
     if not name.strip():
         raise UserError("the name of a dataset is empty")
+    _check_reserved(name)
     slug = task_slug(task_name)
     for place in (root / name / slug, root / name, Path(name) / slug, Path(name)):
         if (place / MANIFEST).is_file():
             _check_task(place, task_name)
             return place.absolute()
-    new = name if _NAME.fullmatch(name) else "NAME"
-    made = f"`wm dataset build {new} STUDY... --task {task_name}` makes one from the episodes of runs"
     others = tasks_of(root, name) or tasks_of(Path(name).parent, Path(name).name)
+    if task_name in others:
+        raise UserError(f"{others[task_name]} holds episodes of {task_name}: call that folder {slug}")
     if others:
-        raise UserError(
-            f"dataset {name} holds no episodes of {task_name}, only of {', '.join(others)}; {made}"
-        )
+        fact = f"dataset {name} holds no episodes of {task_name}, only of {', '.join(others)}"
+        raise MissingDatasetError(fact, name, task_name)
     known = dataset_names(root)
     have = f"; there are {', '.join(known)}" if known else " (it holds none yet)"
-    raise UserError(f"no dataset {name} under {root}{suggest(name, known) or have}; {made}")
+    raise MissingDatasetError(
+        f"no dataset {name} under {root}{suggest(name, known) or have}", name, task_name
+    )
 
 
 def dataset_names(root: Path) -> list[str]:
@@ -83,6 +104,11 @@ def manifest_digest(path: Path) -> str:
     """
     digest: str = read_manifest(path)["digest"]
     return digest
+
+
+def _check_reserved(name: str) -> None:
+    if name in _RESERVED:
+        raise UserError(f"a dataset cannot be called {name}: that name means other episodes in `wm evaluate`")
 
 
 def _tasks(folder: Path) -> Iterator[Path]:

@@ -57,7 +57,7 @@ def open_loop_starts(
         raise UserError(
             f"no open-loop start: {len(columns)} episodes of at most {longest} steps, but a context of "
             f"{context} columns and a horizon of {horizon} need {context + horizon - 1} steps; "
-            "lower evaluation.context or evaluation.horizon, or raise env.time_limit"
+            "lower evaluation.context or evaluation.horizon, or raise env.time_limit where that is what ends episodes"
         )
     pick = np.sort(rng.choice(total, size=min(starts, total), replace=False))
     episode = np.searchsorted(ends, pick, side="right")

@@ -52,6 +52,15 @@ def test_what_there_is_not_is_refused_with_the_remedy(tmp_path):
         find_dataset(" ", "toy/test", tmp_path)
 
 
+def test_no_message_contradicts_itself(tmp_path):
+    make(tmp_path / "probe" / "abc")
+    with pytest.raises(UserError, match="cannot be called probe"):
+        find_dataset("probe", "toy/test", tmp_path)
+    make(tmp_path / "mine" / "renamed")
+    with pytest.raises(UserError, match="mine/renamed holds episodes of toy/test: call that folder toy-test"):
+        find_dataset("mine", "toy/test", tmp_path)
+
+
 def test_a_dataset_that_is_being_built_is_none(tmp_path):
     make(tmp_path / "mine" / ".toy-test.1234.tmp")
     make(tmp_path / "probe" / "abc")

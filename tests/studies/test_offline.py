@@ -78,10 +78,37 @@ def test_a_plan_without_its_dataset_says_what_makes_it(file, root):
     assert len(plan.runs) == 5
     (note,) = [note for note in plan.notes if "dataset" in note]
     assert "wm dataset build fixed" in note
-    assert "4 runs (toy/point-mass) wait for it, and their ids will change" in note
+    assert "4 runs wait for it (toy/point-mass); ids will change" in note
     with pytest.raises(UserError, match="wm dataset build fixed"):
         check_datasets(root, plan.runs)
     check_datasets(root, [run for run in plan.runs if run.config["agent"] == "random"])
+
+
+def test_the_note_counts_runs_and_names_every_task_that_waits(file, root):
+    content = yaml.safe_load(TEXT)
+    content["grid"] |= {
+        "task": ["toy/point-mass", "toy/catch"],
+        "storage.training_frames": ["states", "none"],
+    }
+    content["grid"]["planner.name"] = "shooting"
+    file.write_text(yaml.safe_dump(content))
+    plan = read_plan(str(file), root)
+    (note,) = [note for note in plan.notes if "dataset" in note]
+    assert "`wm dataset build fixed STUDY... --task toy/point-mass --task toy/catch`" in note
+    assert f"{len(models(plan))} runs wait for it" in note
+    assert len(models(plan)) == 8
+
+
+def test_the_name_of_the_probe_makes_no_plan(file, root):
+    toy_dataset(root / "datasets", "probe")
+    with pytest.raises(UserError, match="cannot be called probe"):
+        read_plan(str(file), root, ["data.dataset=probe"])
+
+
+def test_without_held_out_episodes_those_to_train_on_must_be_long_enough(file, root):
+    toy_dataset(root / "datasets", heldout=0)
+    with pytest.raises(UserError, match=r"its longest episode has 12 steps; evaluation\.context"):
+        read_plan(str(file), root, ["evaluation.context=12", "env.time_limit=30"])
 
 
 def test_a_digest_of_ones_own_must_be_right(file, root):
@@ -135,10 +162,11 @@ def test_a_damaged_dataset_makes_no_plan(file, root):
         read_plan(str(file), root)
 
 
-def test_a_dataset_of_another_task_is_as_good_as_none(file, root):
+def test_a_dataset_of_another_task_makes_no_plan(file, root):
     episodes = random_episodes(tiny_config().env, 1)
     build(root / "datasets" / "fixed", episodes, {"kind": "test", "task": "toy/catch"})
-    assert any("holds episodes of toy/catch" in note for note in read_plan(str(file), root).notes)
+    with pytest.raises(UserError, match="holds episodes of toy/catch"):
+        read_plan(str(file), root)
 
 
 def test_a_grid_over_datasets_is_cross_training(file, root):
