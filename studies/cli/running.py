@@ -94,7 +94,7 @@ def _conclude(name: str, seen: list[Seen], report: Report | None) -> int:
         say(f"continue with: wm run {name}")
     if report is not None and report.interrupted:
         return INTERRUPTED
-    if not left and not elsewhere:
+    if not left and not elsewhere and any(one.condition.name in {"done", "diverged"} for one in seen):
         say(f"see the results with: wm report {name}")
     bad = any(one.condition.name in {"failed", "lost"} for one in seen)
     return 1 if bad or (report is not None and report.stopped_because) else 0

@@ -106,7 +106,11 @@ def test_run_continue_and_fail(wm, tmp_path):
     status, _, err = wm("run", "mine")
     assert status == 1
     assert "4 runs: 2 done, 2 failed" in err
+    assert "see the results with: wm report mine" in err
     assert "started" not in err
+    err = wm("run", "mine", "--only", "design=fails")[2]
+    assert "2 runs: 2 failed" in err
+    assert "wm report" not in err  # there is nothing to see
 
 
 def test_run_all_well(wm, tmp_path):
