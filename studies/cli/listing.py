@@ -41,6 +41,15 @@ class Kind(StrEnum):
     TASKS = "tasks"
 
 
+def _kind(text: str) -> Kind:
+    """What to list, by its name."""
+    from harness.registry import suggest
+
+    if text not in list(Kind):
+        raise typer.BadParameter(f"nothing is called {text[:80]!r}{suggest(text, list(Kind))}")
+    return Kind(text)
+
+
 def register(app: typer.Typer) -> None:
     """Adds the verb to the command line."""
     app.command("list", rich_help_panel=PLAN)(list_)
@@ -49,7 +58,13 @@ def register(app: typer.Typer) -> None:
 def list_(
     kind: Annotated[
         Kind,
-        typer.Argument(metavar="models|designs|planners|tasks", help="What to list.", show_default=False),
+        typer.Argument(
+            metavar="models|designs|planners|tasks",
+            help="What to list.",
+            show_default=False,
+            parser=_kind,
+            autocompletion=lambda: list(Kind),
+        ),
     ],
     size: Annotated[
         str | None,

@@ -124,6 +124,15 @@ def test_the_table_fits_100_columns(monkeypatch, rows):
     assert "models.sv2p:SV2P: images-pixel" in text
 
 
+@pytest.mark.parametrize(
+    ("wrong", "right"), [("planner", "planners"), ("Tasks", "tasks"), ("desing", "designs")]
+)
+def test_what_cannot_be_listed_is_answered_with_the_nearest_that_can(wrong, right):
+    result = wm(wrong)
+    assert result.exit_code == 2
+    assert f"(did you mean {right}?)" in " ".join(result.stderr.replace("│", " ").split())
+
+
 def test_designs_planners_and_tasks():
     designs = json.loads(wm("designs", "--json").stdout)
     assert [row["design"] for row in designs] == list(known_designs())
