@@ -118,7 +118,7 @@ def _lost(cells: pd.DataFrame) -> str:
 
 def correlation_table(results: Results) -> Table:
     """Correlation of the prediction errors with the score."""
-    data = correlations(results)
+    data, common = correlations(results), common_data(results)
     rows = []
     for line in data.itertuples():
         r, rho = (_with_interval(line, name) for name in ("r", "rho"))
@@ -133,7 +133,7 @@ def correlation_table(results: Results) -> Table:
     header = ["error", "of", "over", "task", "Pearson r", "Spearman ρ", "n"]
     caption = (
         "Correlation with the score of the error of the mean forecast, averaged over the horizon, on the "
-        f"{common_data(results).dataset} data, both of the same frozen weights. Negative: better forecasts go with "
+        f"{common.dataset} data{common.kept}, both of the same frozen weights. Negative: better forecasts go with "
         "better scores. The sample of the comparison is designs; runs are shown beside it. Brackets: 95 % from a "
         "bootstrap of "
         f"{resampled(results.tasks)} (given from {MIN_CLUSTERS} designs on); — : not defined (fewer than 3 points)."

@@ -56,10 +56,12 @@ class CommonData:
     Attributes:
         dataset: `pooled` where every finished run with a model was measured on the same such episodes, else `probe`.
         note: why not `pooled`, if some run was.
+        kept: ` (pooled is kept for 6 of 10 runs)` where `pooled` is not used, for captions.
     """
 
     dataset: str
     note: str = ""
+    kept: str = ""
 
 
 def common_data(results: Results) -> CommonData:
@@ -76,11 +78,13 @@ def common_data(results: Results) -> CommonData:
     if missing:
         have = f"{len(finished) - missing} of {len(finished)} finished runs were measured on {POOLED}"
         again = f"`wm evaluate STUDY --dataset {POOLED} --save` measures the others"
-        return CommonData(DATASET, f"{have}: {how}; {again}")
+        kept = f" ({POOLED} is kept for {len(finished) - missing} of {len(finished)} runs)"
+        return CommonData(DATASET, f"{have}: {how}; {again}", kept)
     several = [str(task) for task, digests in measured.groupby("task")["digest"] if len(set(digests)) > 1]
     if several:
         again = f"`wm evaluate STUDY --dataset {POOLED} --save` measures all on today's"
-        return CommonData(DATASET, f"{POOLED} has several contents on {', '.join(several)}: {how}; {again}")
+        note = f"{POOLED} has several contents on {', '.join(several)}: {how}; {again}"
+        return CommonData(DATASET, note, f" ({POOLED} has several contents)")
     return CommonData(POOLED)
 
 

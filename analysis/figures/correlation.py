@@ -188,9 +188,9 @@ def _signed(value: float) -> str:
 
 
 def _caption(results: Results, data: pd.DataFrame) -> str:
-    counts = data.groupby(["task", "design"])["seed"].nunique()
+    counts, common = data.groupby(["task", "design"])["seed"].nunique(), common_data(results)
     measured = (
-        f"Errors: mean over the horizon of the mean forecast's error on the {common_data(results).dataset} data; "
+        f"Errors: mean over the horizon of the mean forecast's error on the {common.dataset} data{common.kept}; "
         f"score and errors are of the same frozen weights. Small: runs ({seed_range(counts)} a cell); large: means of "
         "a design."
     )

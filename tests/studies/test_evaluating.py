@@ -117,6 +117,7 @@ def test_a_wrong_request_is_told_once(wm, root, arguments, words):
 
 
 def test_the_report_uses_pooled_once_every_run_has_it(wm, root):
+    from analysis.content import correlation_table
     from analysis.prediction import common_data, run_errors
 
     study = root / "small"
@@ -132,9 +133,11 @@ def test_the_report_uses_pooled_once_every_run_has_it(wm, root):
     assert set(pooled["phase"]) == {"final"}
     assert pooled["run"].nunique() == 3
     saved(root)[0].unlink()
-    partly = common_data(load([study]))
+    results = load([study])
+    partly = common_data(results)
     assert partly.dataset == "probe"
     assert "2 of 3" in partly.note
+    assert "on the probe data (pooled is kept for 2 of 3 runs), both" in correlation_table(results).caption
 
 
 def test_pooled_data_of_two_contents_is_not_common(wm, root):
