@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 from harness.config.sections import EnvConfig
 from harness.errors import UserError
@@ -14,6 +16,7 @@ from harness.tasks.suite_table import SUITE
 
 _OWN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 _GYM = re.compile(r"gym/([A-Za-z_]\w*(\.[A-Za-z_]\w*)*:)?([\w-]+/)?[\w.-]+")
+_VERSIONED = re.compile(r"[A-Za-z]\w*-v\d+")
 _TOY = ("toy/catch", "toy/point-mass")
 _BUILT_IN = frozenset((*(f"dmc/{name}" for name in SUITE), *(f"atari/{name}" for name in GAMES), *_TOY))
 
@@ -49,12 +52,24 @@ def check_task(name: str) -> None:
         )
     if ":" in name:
         raise UserError(f"task {name[:80]}: a task of your own is named package.module:Name")
-    known = sorted(_BUILT_IN)
-    guesses = [name, *(f"{family}/{name}" for family in ("dmc", "atari", "toy"))]
-    hint = next((found for guess in guesses if (found := suggest(guess, known))), "")
+    hint = suggest_task(name, task_names())
     raise UserError(
         f"unknown task {name[:80]}{hint}; `wm list tasks` names all, or give gym/<id> or package.module:Name"
     )
+
+
+def suggest_task(name: str, known: Iterable[str]) -> str:
+    """` (did you mean X?)` for the nearest known name, in its family or out of it, or the empty string. What ends in a
+    version, as Gymnasium's ids do, is looked for among these first.
+    """
+    if _VERSIONED.fullmatch(name):
+        from gymnasium import registry
+
+        if near := get_close_matches(name, list(registry), n=1, cutoff=0.8):
+            return f" (did you mean gym/{near[0]}?)"
+    names = list(known)
+    guesses = [name, *(f"{family}/{name}" for family in ("dmc", "atari", "toy"))]
+    return next((found for guess in guesses if (found := suggest(guess, names))), "")
 
 
 def find_task(name: str, env: EnvConfig) -> Task:

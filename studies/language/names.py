@@ -118,9 +118,9 @@ def _task(name: str) -> None:
 
 def suggest_task(name: str) -> str:
     """` (did you mean X?)` for the nearest task or set of tasks, in its family or out of it, or where to look."""
-    known = [*_tasks(), *task_sets()]
-    guesses = [name, *(f"{family}/{name}" for family in ("dmc", "atari", "toy"))]
-    return next((found for guess in guesses if (found := suggest(guess, known))), "") or _TASK_HINT
+    from harness.tasks import catalogue
+
+    return catalogue.suggest_task(name, [*_tasks(), *task_sets()]) or _TASK_HINT
 
 
 def _planner(name: str) -> None:

@@ -105,6 +105,8 @@ def test_where_one_task_stands_a_set_is_refused():
             "s.yaml:3:18: exclude[0].task: 'refernce' is no task (did you mean reference?)",
         ),
         ("grid: {agent: random, task: Pong}", "unknown task 'Pong' (did you mean atari/Pong?)"),
+        ("grid: {agent: random, task: CartPole-v1}", "(did you mean gym/CartPole-v1?)"),
+        ("grid: {agent: random, task: Cartpol-v1}", "(did you mean gym/CartPole-v1?)"),
         (
             "grid: {agent: random, task: gym/CartPol-v1}",
             "s.yaml:2:29: grid.task: unknown task gym/CartPol-v1 (did you mean gym/CartPole-v1?)",
