@@ -58,6 +58,17 @@ def range_of_returns(task: str, env: Mapping[str, Any] | None) -> float | None:
     return (found.spec.reward_range[1] - found.spec.reward_range[0]) * found.spec.max_steps
 
 
+def oracle_can_plan(task: str, env: Mapping[str, Any] | None = None) -> bool | None:
+    """Whether there can be an oracle of a task: whether its simulator can be left and entered again.
+
+    None where that is not known: of tasks of the user's own, whose code a report does not import.
+    """
+    if task.startswith("gym/"):
+        return False
+    found = None if ":" in task else _find(task, json.dumps(env or {}, sort_keys=True))
+    return None if found is None else found.spec.simulates
+
+
 @functools.lru_cache(maxsize=1024)
 def _find(task: str, env: str) -> Task | None:
     """A built-in task, configured; None where it cannot be, here or in this version."""

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from analysis.environments import Setting, in_words, range_of_returns, setting
+from analysis.environments import Setting, in_words, oracle_can_plan, range_of_returns, setting
 from analysis.load import Results
 from analysis.tables import number
 
@@ -206,11 +206,22 @@ def _absent(results: Results, missing: Sequence[Place]) -> list[str]:
         for agent in ("random", "oracle")
     }
     groups: dict[tuple[tuple[str, ...], tuple[Any, ...], str], list[Place]] = defaultdict(list)
-    for place in missing:
+    without = [place for place in missing if oracle_can_plan(place[0]) is False]
+    for place in (each for each in missing if each not in without):
         absent = tuple(agent for agent in planned if place not in planned[agent])
         others = {p for agent in absent for p in planned[agent] if p[0] == place[0]}
         groups[absent, _to_write(place, others), _elsewhere(place, others) if absent else ""].append(place)
-    return [_sentence(results, here, *key) for key, here in groups.items()]
+    notes = [_sentence(results, here, *key) for key, here in groups.items()]
+    return [*notes, *([_without_oracle(without)] if without else [])]
+
+
+def _without_oracle(places: Sequence[Place]) -> str:
+    tasks = list(dict.fromkeys(task for task, _ in places))
+    it = "its simulator" if len(tasks) == 1 else "their simulators"
+    return (
+        f"scores of {', '.join(tasks)} are not normalised: the oracle cannot plan there, as {it} cannot be left and "
+        "entered anywhere in an episode"
+    )
 
 
 def _to_write(place: Place, others: set[Place]) -> tuple[tuple[str, Any], ...]:
@@ -249,4 +260,6 @@ def _sentence(
     listed = tasks[0] if len(tasks) == 1 else f"[{', '.join(tasks)}]"
     fields = f", env: {{{', '.join(f'{name}: {value}' for name, value in env)}}}" if env else ""
     add = f"{{agent: [random, oracle], task: {listed}{fields}, seed: range(5)}}"
-    return f"{scores} are not normalised: {agents} {verb} missing{there}; add {add} under include"
+    known = all(oracle_can_plan(task) for task in tasks)
+    where = "" if known else " (where the spec of the task says simulates=True; there is no oracle otherwise)"
+    return f"{scores} are not normalised: {agents} {verb} missing{there}; add {add} under include{where}"

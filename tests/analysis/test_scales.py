@@ -8,7 +8,7 @@ import pytest
 from analysis.colours import looks
 from analysis.completeness import notes
 from analysis.content import score_table
-from analysis.environments import range_of_returns, setting
+from analysis.environments import oracle_can_plan, range_of_returns, setting
 from analysis.figures import scores as figure_of_scores
 from analysis.load import load
 from analysis.scales import scales
@@ -102,6 +102,27 @@ def test_a_design_of_an_environment_without_baselines_is_named(tmp_path):
     )
     assert "are missing (planned with time_limit 1000 only); add" in told
     assert "env: {time_limit: 200}" in told
+
+
+@pytest.mark.parametrize(
+    ("task", "says"),
+    [
+        ("gym/CartPole-v1", "the oracle cannot plan there, as its simulator cannot be left and entered"),
+        (
+            "no_such:Level",
+            "under include (where the spec of the task says simulates=True; there is no oracle other",
+        ),
+    ],
+)
+def test_no_oracle_is_asked_for_where_there_may_be_none(tmp_path, task, says):
+    (told,) = about_scales(normalised_study(tmp_path, {"random": [0]}, task=task, oracle=()))
+    assert says in told
+    assert ("add {agent" in told) == (task != "gym/CartPole-v1")
+
+
+def test_which_tasks_can_have_an_oracle():
+    tasks = (TASK, PONG, "toy/catch", "gym/Pendulum-v1", "no_such:Level", "no/such")
+    assert [oracle_can_plan(task) for task in tasks] == [True, True, True, False, None, None]
 
 
 def test_pictures_and_values_written_out_make_no_other_environment(tmp_path):
