@@ -70,14 +70,15 @@ def evaluate_run(
     Returns:
         JSON-able: `run`, `design`, `task`, `seed`, `state`, `n`, `mean`, `std` (of the sample; null for one
         episode), `returns`, `lengths`, `open_loop` (the lists over the horizon of an `open_loop` line of
-        metrics.jsonl, or null), `video` and `saved` (the file, or null).
+        metrics.jsonl, or null), `video`, `saved` (the file, or null) and `kept` (whether the errors are those that an
+        earlier call saved there).
 
     Raises:
         UserError: no weights are kept, the dataset is unknown or of another task, or the video cannot be written.
         RunError: rendering does not work, or a file is damaged.
     """
     config, state = run.read_config(), run.read_state()
-    _check_request(video, episodes, dataset, save=save)
+    _check_request(config.agent, video, episodes, dataset, save=save)
     if save and (state is None or state.state != "done"):
         raise UserError(f"{run.id}: only what is measured of a finished run is saved")
     measurer, task = _measurer(config, datasets)
@@ -91,15 +92,20 @@ def evaluate_run(
         "open_loop": None,
         "video": None,
         "saved": None,
+        "kept": False,
     }
     chosen = _choose(measurer, dataset, part)
     if save and chosen is not None:
         result |= {"open_loop": _read_saved(run, config, chosen), "saved": str(_saved_file(run, chosen))}
-        if result["open_loop"] is not None and not episodes:
+        result["kept"] = result["open_loop"] is not None
+        if result["kept"]:
+            report(f"measured before on the same episodes, and not again: {result['saved']}")
+        if result["kept"] and not episodes:
             return result
     model = _load_agent(run, config, task, measurer, report) if config.agent == "model" else None
     try:
-        report(f"playing {episodes} episodes of {config.task}")
+        if episodes:
+            report(f"playing {episodes} episode{'s' * (episodes != 1)} of {config.task}")
         played = _play(config, task, measurer, model, episodes)
     finally:
         measurer.envs.close()
@@ -118,7 +124,9 @@ def evaluate_run(
     return result
 
 
-def _check_request(video: Path | None, episodes: int, dataset: str | Path | None, *, save: bool) -> None:
+def _check_request(
+    agent: str, video: Path | None, episodes: int, dataset: str | Path | None, *, save: bool
+) -> None:
     """Refuses before anything is played what could not be delivered."""
     from harness.chosen import OF_THE_RUN
 
@@ -129,6 +137,8 @@ def _check_request(video: Path | None, episodes: int, dataset: str | Path | None
         )
     if not episodes and (video is not None or dataset == "own"):
         raise UserError("a video and forecasts on own episodes need at least one episode")
+    if agent != "model" and not episodes:
+        raise UserError(f"the {agent} agent has no model, hence no forecasts: ask for --episodes")
     if video is not None:
         video_format(video)
         if not video.absolute().parent.is_dir():

@@ -139,6 +139,10 @@ def _evaluate_one(path: Path, request: dict[str, Any], *, json_: bool) -> None:
         print(json.dumps(measured))
         return
     errors = measured.pop("open_loop") or {}
+    if not measured["n"]:
+        for name in ("n", "returns", "lengths"):
+            del measured[name]  # nothing was played
+    del measured["kept"]  # said while it was evaluated
     for name, value in (measured | errors).items():
         if value is not None:
             print(f"{name}: {_short(value)}")
@@ -167,6 +171,8 @@ def _evaluate_many(found: Targets, request: dict[str, Any], *, json_: bool) -> N
         print(json.dumps([*outcome.results, *failed]))
     elif outcome.results:
         console().print(_table(outcome.results))
+    if kept := sum(one["kept"] for one in outcome.results):
+        say(f"{kept} of {len(found.runs)} measured before on the same episodes, and not again")
     for error, members in outcome.failed_alike().items():
         say(f"{len(members)} of {len(found.runs)} failed, {error}")
         say(f"  {' '.join(members[:_FEW])}" + (f" and {len(members) - _FEW} more" * (len(members) > _FEW)))
