@@ -109,7 +109,7 @@ def test_a_design_of_an_environment_without_baselines_is_named(tmp_path):
     [
         ("gym/CartPole-v1", "the oracle cannot plan there, as its simulator cannot be left and entered"),
         (
-            "no_such:Level",
+            "tests.harness.test_tasks_steps:Own",
             "under include (where the spec of the task says simulates=True; there is no oracle other",
         ),
     ],
