@@ -9,8 +9,9 @@ from typing import Any
 from harness.config import RunConfig
 from harness.config.run import AXES
 from harness.config.sections import PlannerConfig
-from harness.errors import UserError
+from harness.errors import RunError, UserError
 from harness.own import is_own
+from harness.places import where_in
 
 _BUILT_FROM: Any = dict.fromkeys(("task", "env", "model", "legacy", *AXES), True) | {"train": {"forecast"}}
 """The fields that a model and what is asked of it depend on, the seed aside."""
@@ -33,7 +34,9 @@ def refusal(config: RunConfig) -> str:
 
 
 def planner_refusal(config: RunConfig) -> tuple[str, str]:
-    """The field that names a planner of the user's own which cannot be built, and why; two empty strings if it can."""
+    """The field that names a planner of the user's own which cannot be built, or declares no noise that there is,
+    and why; two empty strings otherwise.
+    """
     section = "oracle" if config.agent == "oracle" else "planner"
     planner = config.oracle if config.agent == "oracle" else config.planner
     if config.agent == "random" or ":" not in planner.name:
@@ -49,9 +52,15 @@ def _build_planner(config: RunConfig, planner: PlannerConfig) -> str:
     from harness.tasks import find_task
 
     try:
-        build_planner(planner, find_task(config.task, config.env).spec)
+        built = build_planner(planner, find_task(config.task, config.env).spec)
     except UserError as error:
         return str(error)
+    try:
+        built.draws(1)
+    except RunError as error:
+        return str(error)
+    except Exception as error:  # noqa: BLE001 (code of the user's)
+        return f"{planner.name}: draws() fails: {where_in(error, [planner.name])}"
     return ""
 
 

@@ -44,6 +44,16 @@ class Good:
         return plan
 
 
+class Gauss(Good):
+    def draws(self, batch):
+        return {"x": ((batch, 2), "gauss")}
+
+
+class Raises(Good):
+    def draws(self, batch):
+        return {}["x"]
+
+
 class Discrete(Good):
     def candidates(self, noise):
         return torch.nn.functional.one_hot(noise["x"].argmax(-1), self.space.dim).float()
@@ -189,3 +199,12 @@ def test_options_and_budget_reach_it():
 
 def test_the_names_of_objectives_are_those_of_the_planners():
     assert tuple(objectives.OBJECTIVES) == OBJECTIVES
+
+
+def test_noise_that_there_is_not_is_refused_when_a_study_is_planned(monkeypatch):
+    monkeypatch.setattr("harness.refusal._TOLD", {})
+    field, why = planner_refusal(tiny_config(planner__name=f"{__name__}:Gauss"))
+    assert field == "planner.name"
+    assert "draws() says x: ((1, 2), 'gauss'); noise is 'normal' or 'uniform'" in why
+    field, why = planner_refusal(tiny_config(planner__name=f"{__name__}:Raises"))
+    assert f"{__name__}:Raises: draws() fails: KeyError: 'x' ({__file__}:" in why
