@@ -31,7 +31,7 @@ class Progress:
     """
 
     def __init__(self, total: int, finished: int, console: Console | None = None) -> None:
-        self._console = console or Console(stderr=True, highlight=False)
+        self._console = console or Console(stderr=True, highlight=False, emoji=False)
         terminal = self._console.is_terminal
         self._live = Live(console=self._console, auto_refresh=False, transient=True) if terminal else None
         self._total = total

@@ -54,7 +54,7 @@ def console() -> Console:
     """For standard output; wide where it is not a terminal, so that nothing is cut."""
     from rich.console import Console
 
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+    return Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else 200)
 
 
 def say(text: str) -> None:

@@ -68,3 +68,8 @@ def test_a_table_on_a_terminal(tmp_path):
 def test_on_a_narrow_terminal_the_name_gives_way(tmp_path):
     _, text = show(tmp_path, terminal=True, width=60)
     assert "slow-poin…s-s0  training  3/12  last return 12.3  3 min left" in text
+
+
+def test_names_between_colons_are_no_pictures(capsys):
+    Progress(1, 0).say("the task my_tasks:Snake: my_tasks:smile: it ends")
+    assert capsys.readouterr().err == "the task my_tasks:Snake: my_tasks:smile: it ends\n"
