@@ -114,13 +114,14 @@ def test_one_signal_stops_at_a_checkpoint(tmp_path):
 
     recorder = Recorder(interrupt_once)
     made, _ = pool(runs, tmp_path, recorder=recorder)
+    before = signal.getsignal(signal.SIGINT)
     report = made.run()
     assert report.interrupted
     assert [run.id for run in report.unstarted] == [runs[2].id]
     assert state_of(runs[0]) == "preempted"
     assert state_of(runs[2]) == "pending"
     assert not report.failed
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_two_signals_kill(tmp_path):
