@@ -157,6 +157,7 @@ def _write(
 ) -> ReportResult:
     from analysis import content, tables
     from analysis.completeness import notes, sentence, too_small
+    from analysis.heldout import heldout_table
     from analysis.manifest import changes, manifest, provenance
     from analysis.numbers import numbers, tex
     from analysis.prediction import run_errors
@@ -170,6 +171,7 @@ def _write(
         content.horizon_error_table(results),
         content.confound_table(results),
         content.run_table(results),
+        *filter(None, [heldout_table(results)]),
     ]
     for table in made:
         tables.save(table, folder / "tables")

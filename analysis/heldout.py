@@ -1,0 +1,88 @@
+"""Offline runs: the error on held-out episodes beside the score of the same frozen weights (hypothesis H6)."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from analysis.load import Results
+from analysis.prediction import PRIMARY, chosen, correlation, over_horizon, run_errors
+from analysis.statistics import MIN_CLUSTERS, Correlation
+from analysis.tables import Table, fixed, interval, number
+from analysis.words import short_task
+
+HELDOUT = "heldout"
+"""What metrics call the held-out part of the dataset that a run was trained on."""
+
+
+def heldout_errors(results: Results) -> pd.DataFrame:
+    """One row a finished offline run: the columns of `run_errors`, the errors being those on held-out episodes, and
+    `data`, the dataset. Held-out episodes of two datasets are not the same, so their errors are not compared.
+    """
+    frame = run_errors(results)
+    for error in PRIMARY:
+        steps = over_horizon(results, error, HELDOUT)  # type: ignore[arg-type]  # a key of PRIMARY
+        steps = steps[steps["phase"] == "final"]
+        for name, column in ((f"{error}_error", "value"), (f"{error}_baseline", "baseline")):
+            means = steps.groupby("run")[column].agg(lambda values: values.mean(skipna=False))
+            frame[name] = frame["run"].map(means).astype(float)
+    configs = {run: results.configs.get(str(run)) for run in frame["run"]}
+    frame["data"] = [
+        str(config.data.dataset) if config is not None and config.offline else ""
+        for config in configs.values()
+    ]
+    return frame[frame["reward_error"].notna() & (frame["data"] != "")].reset_index(drop=True)
+
+
+def heldout_table(results: Results) -> Table | None:
+    """Held-out errors and score of each design on each dataset; None without offline runs."""
+    runs = heldout_errors(results)
+    if runs.empty:
+        return None
+    columns = ["image_error", "image_baseline", "reward_error", "reward_baseline", "score"]
+    cells = runs.groupby(["task", "data", "design"], sort=False)[columns].mean().reset_index()
+    cells["n"] = runs.groupby(["task", "data", "design"], sort=False)["run"].nunique().to_numpy()
+    rows = [
+        [
+            short_task(str(line["task"])),
+            str(line["design"]),
+            *(number(float(line[name])) for name in columns),
+            str(line["n"]),
+        ]
+        for line in cells.to_dict("records")
+    ]
+    header = ["task", "design", "image error", "repeat", "reward error", "repeat", "score", "seeds"]
+    caption = (
+        "Means over seeds and the horizon of the open-loop errors on held-out episodes of the dataset that a design "
+        "was trained on, of the error of repeating the last frame or reward there, and of the return that the same "
+        f"frozen weights earn online. {' '.join(_correlations(runs))}"
+    )
+    return Table(
+        "heldout", "Held-out error and score", caption, header, rows, cells, 2, list(cells["design"])
+    )
+
+
+def _correlations(runs: pd.DataFrame) -> list[str]:
+    """A sentence for each task and dataset, and what the brackets are."""
+    said = []
+    for (task, data), here in runs.groupby(["task", "data"], sort=False):
+        parts = []
+        for error, sample in (("image", "image designs"), ("reward", "all designs")):
+            frame = chosen(here, error, sample)  # type: ignore[arg-type]  # as their types say
+            found = correlation(frame, f"{error}_error", "designs", HELDOUT, str(task), str(data))
+            parts.append(f"{error} error {_rho(found)}")
+        said.append(
+            f"Spearman ρ with the score over designs, {short_task(str(task))} on {data}: {', '.join(parts)}."
+        )
+    return [
+        *said,
+        f"Brackets: 95 % from a bootstrap of designs, then seeds, given from {MIN_CLUSTERS} designs on.",
+    ]
+
+
+def _rho(found: Correlation) -> str:
+    if not math.isfinite(found.rho):
+        return f"not defined ({found.points} designs)"
+    ends = f" {interval(*found.spearman, 2)}" if math.isfinite(found.spearman[0]) else ""
+    return f"{fixed(found.rho)}{ends} ({found.points} designs)"
