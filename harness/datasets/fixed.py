@@ -12,10 +12,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from harness.datasets.parts import Label, Part, PartName, overall_digest, part_of, remedy
+from harness.datasets.parts import Label, Part, PartName, Stored, overall_digest, part_of, remedy
 from harness.datasets.turns import Heartbeat, turn
 from harness.disk import disk_errors, sync_directory
-from harness.episodes import Episode, load_npz, save_npz, to_arrays
+from harness.episodes import Episode, save_npz, to_arrays
 from harness.errors import RunError, UserError
 from harness.rundir import write_atomically
 
@@ -25,7 +25,7 @@ _ABANDONED_SECONDS = 24 * 3600
 _NAMED = 5  # damaged files that a message names
 
 
-class Dataset:
+class Dataset(Stored):
     """Episodes that never change. The files are verified here; indexing reads one every time, `list` all.
 
     Args:
@@ -44,24 +44,12 @@ class Dataset:
     """
 
     def __init__(self, directory: Path, *, verify: bool = True) -> None:
-        self.directory = directory
         manifest = read_manifest(directory)
-        self.entries: list[dict[str, Any]] = manifest["episodes"]
+        super().__init__(directory, manifest["episodes"])
         self.recipe: dict[str, Any] = manifest["recipe"]
         self.digest: str = manifest["digest"]
-        self.columns: list[int] = [entry["columns"] for entry in self.entries]
         if verify:
             self._verify()
-
-    def __len__(self) -> int:
-        return len(self.entries)
-
-    def __getitem__(self, index: int, /) -> Episode:
-        path = self.directory / self.entries[index]["file"]
-        return load_npz(path, remedy(self.directory))
-
-    def __iter__(self) -> Iterator[Episode]:
-        return (self[index] for index in range(len(self)))
 
     def part(self, name: PartName) -> Part:
         """The episodes of one part, in their order; there may be none."""

@@ -39,23 +39,19 @@ def remedy(directory: Path) -> str:
     )
 
 
-class Part:
-    """Some episodes of a dataset. Indexing reads one every time, `list` all.
-
-    Args:
-        directory: the dataset's.
-        entries: of its manifest.
+class Stored:
+    """Episodes in npz files. Indexing reads one every time, `list` all.
 
     Attributes:
+        directory: the dataset's.
+        entries: of its manifest, one per episode.
         columns: T of every episode.
-        digest: sha256 over the content of these episodes.
     """
 
-    def __init__(self, directory: Path, entries: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(self, directory: Path, entries: Sequence[dict[str, Any]]) -> None:
         self.directory = directory
         self.entries = list(entries)
-        self.columns: list[int] = [entry["columns"] for entry in entries]
-        self.digest = hashlib.sha256("\n".join(entry["content"] for entry in entries).encode()).hexdigest()
+        self.columns: list[int] = [entry["columns"] for entry in self.entries]
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -66,6 +62,18 @@ class Part:
 
     def __iter__(self) -> Iterator[Episode]:
         return (self[index] for index in range(len(self)))
+
+
+class Part(Stored):
+    """Some episodes of a dataset.
+
+    Attributes:
+        digest: sha256 over the content of these episodes.
+    """
+
+    def __init__(self, directory: Path, entries: Sequence[dict[str, Any]]) -> None:
+        super().__init__(directory, entries)
+        self.digest = hashlib.sha256("\n".join(entry["content"] for entry in entries).encode()).hexdigest()
 
 
 def part_of(entry: Mapping[str, Any]) -> PartName:
