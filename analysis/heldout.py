@@ -7,7 +7,7 @@ import math
 import pandas as pd
 
 from analysis.load import Results
-from analysis.prediction import PRIMARY, chosen, correlation, over_horizon, run_errors
+from analysis.prediction import chosen, correlation, run_errors, set_errors
 from analysis.statistics import MIN_CLUSTERS, Correlation
 from analysis.tables import Table, fixed, interval, number
 from analysis.words import short_task
@@ -21,12 +21,7 @@ def heldout_errors(results: Results) -> pd.DataFrame:
     `data`, the dataset. Held-out episodes of two datasets are not the same, so their errors are not compared.
     """
     frame = run_errors(results)
-    for error in PRIMARY:
-        steps = over_horizon(results, error, HELDOUT)  # type: ignore[arg-type]  # a key of PRIMARY
-        steps = steps[steps["phase"] == "final"]
-        for name, column in ((f"{error}_error", "value"), (f"{error}_baseline", "baseline")):
-            means = steps.groupby("run")[column].agg(lambda values: values.mean(skipna=False))
-            frame[name] = frame["run"].map(means).astype(float)
+    set_errors(frame, results, HELDOUT)
     configs = {run: results.configs.get(str(run)) for run in frame["run"]}
     frame["data"] = [
         str(config.data.dataset) if config is not None and config.offline else ""

@@ -102,18 +102,25 @@ def run_errors(results: Results) -> pd.DataFrame:
     frame = scores[scores["agent"] == "model"].drop(columns=["agent", "final", "episodes", "windowed"])
     frame = frame.merge(results.runs[["run", "predict", "legacy", "own_model"]], on="run")
     frame["dataset"] = dataset = common_data(results).dataset
-    for error in PRIMARY:
-        steps = over_horizon(results, error, dataset)  # type: ignore[arg-type]  # a key of PRIMARY
-        steps = steps[steps["phase"] == "final"]
-        for name, column in ((f"{error}_error", "value"), (f"{error}_baseline", "baseline")):
-            means = steps.groupby("run")[column].agg(lambda values: values.mean(skipna=False))
-            frame[name] = frame["run"].map(means).astype(float)
+    set_errors(frame, results, dataset)
     fractions = frame["run"].map(results.runs.set_index("run")["image_fraction"]).astype(float)
     frame["whole_image"] = ~(fractions < 1)
     frame["reward_varies"] = ~frame["task"].isin(_flat(results, frame))
     twins = _twins(results, frame, fractions)
     frame["twin"] = [twins.get(run, "") for run in frame["run"]]
     return frame.reset_index(drop=True)
+
+
+def set_errors(frame: pd.DataFrame, results: Results, dataset: str) -> None:
+    """Gives the runs of a frame their errors on a dataset: `image_error`, `reward_error` and the baselines, means over
+    the horizon of the final phase.
+    """
+    for error in PRIMARY:
+        steps = over_horizon(results, error, dataset)  # type: ignore[arg-type]  # a key of PRIMARY
+        steps = steps[steps["phase"] == "final"]
+        for name, column in ((f"{error}_error", "value"), (f"{error}_baseline", "baseline")):
+            means = steps.groupby("run")[column].agg(lambda values: values.mean(skipna=False))
+            frame[name] = frame["run"].map(means).astype(float)
 
 
 _OF_THE_IMAGE_HALF = {"image_fraction", "model.image_scale"}
