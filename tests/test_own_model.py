@@ -1,21 +1,17 @@
 """The example of docs/adding-a-model.md as its reader uses it: in a folder of its own, through the command line."""
 
+import functools
 import importlib.util
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-import harness
+from tests import user
 
-ROOT = Path(harness.__file__).parent.parent
-EXAMPLE = ROOT / "docs" / "examples" / "my_models"
-DOC = ROOT / "docs" / "adding-a-model.md"
 SHORT = (
     *("train.episodes=4", "train.updates_per_episode=3", "train.batch=4", "exploration.cold_start=2"),
     *("evaluation.final_episodes=1", "evaluation.every=3", "evaluation.starts=4", "planner.proposals=8"),
@@ -84,8 +80,7 @@ def line_of(text):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A folder outside the checkout: the example, and a module of broken models beside it."""
-    folder = tmp_path_factory.mktemp("user") / "my_models"
-    shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    folder = user.copy_example("my_models", tmp_path_factory.mktemp("user"))
     (folder / "my_models" / "broken.py").write_text(BROKEN)
     (folder / "my_models" / "typo.py").write_text("class Typo(:\n")
     return folder
@@ -94,21 +89,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def wm(folder):
     """Calls the command line in that folder: (exit status, standard output, standard error)."""
-
-    def call(*arguments, path=folder):
-        environment = os.environ | {"PYTHONPATH": f"{path}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1"}
-        environment.pop("WM_RUNS", None)
-        done = subprocess.run(
-            [sys.executable, "-P", "-c", "from studies.cli import main; main()", *arguments],
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return done.returncode, done.stdout, done.stderr
-
-    return call
+    return functools.partial(user.wm, folder)
 
 
 def write(folder, name, options=""):
@@ -284,8 +265,7 @@ def test_it_installs(folder, wm, tmp_path):
         "--no-build-isolation",
         "--no-deps",
     ]
-    source = tmp_path / "source"
-    shutil.copytree(EXAMPLE, source, ignore=shutil.ignore_patterns("__pycache__"))
+    source = user.copy_example("my_models", tmp_path)
     target = tmp_path / "installed"
     subprocess.run([*install, "--target", str(target), str(source)], check=True)
     status, out, err = wm("plan", "study.yaml", "--json", path=target)
@@ -294,9 +274,4 @@ def test_it_installs(folder, wm, tmp_path):
 
 
 def test_the_doc_shows_the_code_of_the_example():
-    shown = re.findall(r"^```python\n(.*?)^```", DOC.read_text(), re.MULTILINE | re.DOTALL)
-    code = (EXAMPLE / "my_models" / "flow.py").read_text()
-    from_example = [part for part in shown if "# my_models/flow.py" in part]
-    assert from_example
-    for part in from_example:
-        assert part.removeprefix("# my_models/flow.py\n").rstrip() in code
+    user.check_shown("adding-a-model.md", "my_models")

@@ -22,9 +22,12 @@ def copy_example(name: str, to: Path) -> Path:
     return folder
 
 
-def wm(folder: Path, *arguments: str) -> tuple[int, str, str]:
-    """Calls the command line in a folder that is on the path: exit status, standard output, standard error."""
-    environment = os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1"}
+def wm(folder: Path, *arguments: str, path: Path | None = None) -> tuple[int, str, str]:
+    """Calls the command line in a folder: exit status, standard output, standard error.
+
+    The user's package is imported from `path`, by default that folder.
+    """
+    environment = os.environ | {"PYTHONPATH": f"{path or folder}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1"}
     environment.pop("WM_RUNS", None)
     done = subprocess.run(
         [sys.executable, "-P", "-c", "from studies.cli import main; main()", *arguments],
