@@ -14,6 +14,8 @@ FailureKind = Literal[
     "time-limit",
     "preempted",
     "node",
+    "setup",
+    "killed",
     "diverged",
 ]
 

@@ -12,6 +12,7 @@ from harness.config.sections import EnvConfig
 from harness.errors import UserError
 from harness.rundir import RunDir
 from harness.tasks.spec import TaskSpec
+from studies.cluster.granting import granted
 from studies.store import StoredRun
 
 FILES_PER_RUN = 20
@@ -40,12 +41,12 @@ def estimate(runs: Sequence[StoredRun], states: dict[str, str]) -> dict[str, Any
     hours = gpu_hours = 0.0
     known = 0
     for run in left:
-        resources = run.config["resources"]
+        resources = granted(run.config)
         seconds = measured.get((run.design, run.task))
         known += seconds is not None
-        one = resources["hours"] if seconds is None else seconds / 3600
+        one = resources.hours if seconds is None else seconds / 3600
         hours += one
-        gpu_hours += one * resources["gpus"] / max(1, resources["runs_per_gpu"])
+        gpu_hours += one * resources.gpus / resources.runs_per_gpu
     sizes = [_bytes(run) for run in runs if run.reused_from is None]
     return {
         "runs": len(runs),

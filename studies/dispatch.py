@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import RunError, UserError
@@ -14,23 +12,10 @@ from studies import machine
 from studies.cost import estimate
 from studies.pool import Job, Pool, Report
 from studies.progress import Progress
-from studies.status import CONTINUED, FINISHED, NAMES, Condition, observe
+from studies.status import CONTINUED, FINISHED, NAMES
 from studies.store import StoredRun
+from studies.survey import Seen, survey
 from studies.worker import EXECUTE
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A run of the plan and the state it is in."""
-
-    run: StoredRun
-    condition: Condition
-
-
-def survey(runs: Sequence[StoredRun]) -> list[Seen]:
-    """The states of runs as they are now."""
-    now = time.time()
-    return [Seen(run, observe(run.path, now)[0]) for run in runs]
 
 
 def to_do(seen: Sequence[Seen]) -> list[StoredRun]:

@@ -46,7 +46,7 @@ def divide(configs: Iterable[dict[str, Any]], workers: int | None = None) -> Div
     for config in configs:
         if config["agent"] == "model" and config["runtime"]["device"] != "cpu":
             use_gpu = True
-            runs_per_gpu = max(runs_per_gpu, config["resources"]["runs_per_gpu"])
+            runs_per_gpu = max(runs_per_gpu, config["resources"]["runs_per_gpu"] or 1)
     found = gpus() if use_gpu else ()
     if workers is None:
         workers = len(found) * runs_per_gpu or max(1, min(cores(), int(memory_gb() / WORKER_GB)))

@@ -13,9 +13,9 @@ from harness.errors import FailureKind, UserError
 from harness.registry import suggest
 from harness.rundir import RunDir
 from studies.alone import in_study
-from studies.dispatch import Seen, survey
 from studies.status import FINISHED
 from studies.store import StoredRun, StudyDir
+from studies.survey import Seen, survey
 
 _KINDS = FailureKind.__args__  # type: ignore[attr-defined]
 

@@ -9,14 +9,23 @@ from typing import Literal
 from harness import claim
 from harness.rundir import RunDir, RunState
 
-Name = Literal["pending", "running", "preempted", "lost", "failed", "diverged", "done"]
-NAMES: tuple[Name, ...] = ("done", "diverged", "running", "preempted", "lost", "failed", "pending")
+Name = Literal["pending", "running", "preempted", "cancelled", "lost", "failed", "diverged", "done"]
+NAMES: tuple[Name, ...] = (
+    "done",
+    "diverged",
+    "running",
+    "preempted",
+    "cancelled",
+    "lost",
+    "failed",
+    "pending",
+)
 """Every state, in the order in which counts are shown."""
 
 FINISHED: frozenset[Name] = frozenset({"done", "diverged"})
 """States that are results."""
 
-CONTINUED: frozenset[Name] = frozenset({"pending", "preempted", "lost"})
+CONTINUED: frozenset[Name] = frozenset({"pending", "preempted", "cancelled", "lost"})
 """States from which `wm run` goes on."""
 
 Ownership = Literal["free", "alive", "dead", "unknown"]
@@ -34,11 +43,17 @@ class Condition:
         name: the state.
         kind: the class of failure, if it failed.
         note: what a person needs to know beyond the name, or the empty string.
+        queued: a task of a scheduler that will run it, or runs it, is in the queue.
+        job: what the scheduler calls the last task that lists the run.
+        reason: why it waits in the queue, as the scheduler says it.
     """
 
     name: Name
     kind: str | None = None
     note: str = ""
+    queued: bool = False
+    job: str | None = None
+    reason: str = ""
 
     def __str__(self) -> str:
         return f"{self.name}:{self.kind}" if self.kind else self.name

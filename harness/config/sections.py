@@ -309,13 +309,46 @@ class RuntimeConfig(Section):
 
 
 class ResourcesConfig(Section):
-    """What a scheduler must grant to a run."""
+    """What a scheduler must grant to a run, and how it is asked.
+
+    Null: left to `wm estimate`, the user's profile, or the scheduler, in this order (`studies.cluster.granting`).
+    """
 
     gpus: int = other(Category.RESOURCE, 0, "GPUs", ge=0)
     cpus: int = other(Category.RESOURCE, 2, "CPU cores", ge=1)
-    memory_gb: float = other(Category.RESOURCE, 8.0, "host memory in GB", gt=0)
-    hours: float = other(Category.RESOURCE, 24.0, "time limit in hours", gt=0)
-    runs_per_gpu: int = other(Category.RESOURCE, 1, "runs that share a GPU", ge=1)
+    memory_gb: float | None = other(
+        Category.RESOURCE, None, "host memory in GB; null: measured, else 8", gt=0
+    )
+    hours: float | None = other(
+        Category.RESOURCE, None, "hours a run may take in all; null: measured, else 24", gt=0
+    )
+    runs_per_gpu: int | None = other(
+        Category.RESOURCE,
+        None,
+        "runs side by side in one allocation, on its GPU; null: measured, else 1",
+        ge=1,
+    )
+    parallel: int | None = other(
+        Category.RESOURCE, None, "allocations of a study at once; null: as many as are granted", ge=1
+    )
+    partition: str | None = other(Category.RESOURCE, None, "SLURM partition, or several with commas")
+    account: str | None = other(Category.RESOURCE, None, "SLURM account")
+    qos: str | None = other(Category.RESOURCE, None, "SLURM quality of service")
+    reservation: str | None = other(Category.RESOURCE, None, "SLURM reservation")
+    constraint: str | None = other(Category.RESOURCE, None, "features that a node must have, such as a100")
+    nodelist: str | None = other(Category.RESOURCE, None, "nodes to use")
+    exclude: str | None = other(Category.RESOURCE, None, "nodes not to use")
+    gres: str | None = other(Category.RESOURCE, None, "generic resources, in place of gpus: gpu:a100:1")
+    nice: int | None = other(Category.RESOURCE, None, "lowers the priority")
+    begin: str | None = other(Category.RESOURCE, None, "not before, such as 22:00 or now+1hour")
+    setup: str | None = other(
+        Category.RESOURCE, None, "shell lines before a job's Python starts; one that fails ends the job"
+    )
+    python: str | None = other(
+        Category.RESOURCE, None, "the Python of a job, a shell command; null: the one that submits"
+    )
+    srun: bool | None = other(Category.RESOURCE, None, "start the job's Python with srun; null: yes")
+    sbatch: str | None = other(Category.RESOURCE, None, "further sbatch options, one a line: mail-type=END")
 
 
 class StorageConfig(Section):

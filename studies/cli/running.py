@@ -10,9 +10,9 @@ import typer
 from studies.cli.options import RUN, Only, Overrides, Prefix, Runs, Study, say
 
 if TYPE_CHECKING:
-    from studies.dispatch import Seen
     from studies.pool import Report
     from studies.store import StoredRun
+    from studies.survey import Seen
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -51,9 +51,10 @@ def run(
     from studies.freeze import freeze
     from studies.offline import check_datasets
     from studies.plan import read_plan
+    from studies.survey import survey
 
     found = read_plan(study, store.runs_root(runs), overrides or [], strict=runs is not None)
-    seen = dispatch.survey(store.select(found.runs, only or [], run_ or []))
+    seen = survey(store.select(found.runs, only or [], run_ or []))
     todo = dispatch.to_do(seen)
     if debug and not todo:
         raise UserError("nothing is left to run; `wm retry` makes failed runs startable again")

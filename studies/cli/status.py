@@ -14,8 +14,8 @@ from studies.cli.options import LOOK, Json, Only, Prefix, Runs, Study, console, 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from studies.dispatch import Seen
     from studies.store import StoredRun, StudyDir
+    from studies.survey import Seen
 
 _COLOURS = {"done": "green", "failed": "red", "lost": "red", "diverged": "magenta", "running": "cyan"}
 _MAX_ROWS = 40
@@ -36,29 +36,30 @@ def status(
     runs: Runs = None,
 ) -> None:
     """Shows how a study goes: a matrix of designs and tasks, runs that are not done, grouped failures."""
-    from studies import dispatch, store
+    from studies import store
+    from studies.survey import survey
 
     opened = store.open_study(study, store.runs_root(runs), strict=runs is not None)
     chosen = store.select(opened.planned, only or [], run_ or [])
     if json_:
-        _print_json(opened, dispatch.survey(chosen))
+        _print_json(opened, survey(chosen))
     elif watch:
         with suppress(KeyboardInterrupt):
             _watch(opened, chosen)
     else:
-        console().print(_overview(opened, dispatch.survey(chosen)))
+        console().print(_overview(opened, survey(chosen)))
 
 
 def _watch(study: StudyDir, runs: list[StoredRun]) -> None:
     """Shows the overview anew until nothing is left to do."""
     from rich.live import Live
 
-    from studies import dispatch
     from studies.status import CONTINUED
+    from studies.survey import survey
 
     with Live(console=console(), auto_refresh=False) as live:
         while True:
-            seen = dispatch.survey(runs)
+            seen = survey(runs)
             live.update(_overview(study, seen), refresh=True)
             if not any(one.condition.name in CONTINUED | {"running"} for one in seen):
                 return

@@ -34,7 +34,7 @@ def write(tmp_path, design="slow", seeds=1):
 
 def states(tmp_path):
     """The states in the order of the plan, from `wm status`'s own survey."""
-    from studies.dispatch import survey
+    from studies.survey import survey
 
     return [str(one.condition) for one in survey(store.StudyDir(tmp_path / "runs" / "mine").planned)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -121,10 +122,12 @@ def test_a_semantic_change_makes_another_id(name, field):
 def test_no_other_change_does(name, field):
     other = {
         "design": "mine", "runtime.device": "cpu", "runtime.threads": 3, "storage.training_frames": "all",
-        "storage.checkpoint": "full", "runtime.oracle_processes": 3,
+        "storage.checkpoint": "full", "runtime.oracle_processes": 3, "resources.srun": False,
     }  # fmt: skip
     value = field.default
-    changed = not value if isinstance(value, bool) else other.get(name) or value + 1
+    if value is None and name not in other:
+        other[name] = 3 if re.search("int|float", str(field.annotation)) else "x"
+    changed = not value if isinstance(value, bool) else other[name] if name in other else value + 1
     assert changed != value
     assert run_hex(configured(**{name: changed})) == run_hex(configured())
 

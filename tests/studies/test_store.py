@@ -13,6 +13,7 @@ from harness.rundir import Failure, RunDir, RunState
 from studies import dispatch, retrying, store
 from studies.machine import divide, free_gb
 from studies.pool import Report
+from studies.survey import survey
 from tests.studies import fakes
 
 
@@ -124,20 +125,20 @@ def test_a_renamed_design_keeps_its_runs(study):
     run.path.rename(run.path.with_name(f"another-name-{run.hex}"))
     again = store.StudyDir(study.path)
     assert again.planned[0].path.name == f"another-name-{run.hex}"
-    assert dispatch.survey(again.planned)[0].condition.name == "done"
+    assert survey(again.planned)[0].condition.name == "done"
 
 
 def test_a_reused_run_is_read_in_place_and_not_run_here(study, tmp_path):
     record(study.planned[0], "done")
     other = plan(tmp_path, "other", designs=("quick",), seeds=(0, 1), reused="mine")
     assert other.planned[0].path == study.planned[0].path
-    seen = dispatch.survey(other.planned)
+    seen = survey(other.planned)
     assert [one.condition.name for one in seen] == ["done", "pending"]
     assert dispatch.to_do(seen) == []
 
 
 def test_seed_by_seed(study):
-    todo = dispatch.to_do(dispatch.survey(study.planned))
+    todo = dispatch.to_do(survey(study.planned))
     assert [(run.seed, run.design) for run in todo] == [
         (seed, design) for seed in range(3) for design in ("quick", "slow")
     ]
@@ -200,7 +201,7 @@ def test_retry_makes_failed_runs_pending_and_keeps_the_rest(study):
     record(runs[2], "done")
     (runs[0].path / "checkpoint").mkdir()
     assert retrying.reset(runs, kinds=["disk"]) == [runs[0]]
-    names = [one.condition.name for one in dispatch.survey(runs)]
+    names = [one.condition.name for one in survey(runs)]
     assert names == ["pending", "failed", "done", "pending", "pending", "pending"]
     assert (runs[0].path / "checkpoint").exists()
     assert json.loads((runs[0].path / "state.previous.json").read_text())["error"]["kind"] == "disk"
@@ -247,11 +248,11 @@ def test_a_claim_that_nobody_can_read_is_freed(study):
     run = study.planned[0]
     RunDir.create(run.path, fakes.config())
     (run.path / "claim.1").write_text("garbage")
-    condition = dispatch.survey([run])[0].condition
+    condition = survey([run])[0].condition
     assert condition.name == "running"
     assert f"wm retry --take-over --run {run.hex}" in condition.note
     assert retrying.take_over([run], by_name=True) == [run]
-    assert dispatch.survey([run])[0].condition.name == "pending"
+    assert survey([run])[0].condition.name == "pending"
     assert retrying.take_over([run], by_name=True) == []
 
 
