@@ -103,6 +103,7 @@ class Order:
         environment: variables that the jobs get.
         python: what starts Python in a job.
         after: keys or job numbers after whose end, however they end, it may start.
+        call: the class, as module:name, whose objects the tasks call; one is made of (str(folder), array, index).
     """
 
     name: str
@@ -114,6 +115,7 @@ class Order:
     environment: Mapping[str, str]
     python: str
     after: Sequence[str] = ()
+    call: str = "studies.cluster.task:ArrayTask"
 
 
 @dataclass(frozen=True)
