@@ -43,8 +43,10 @@ class Entry:
 
     Attributes:
         hex: of the run.
-        reason: why it was submitted: `new`, `continue`, or `retry:KIND` after a failure of that kind.
-        tries: how many submissions in a row had the same `retry:KIND`, this one included; 0 otherwise.
+        reason: why it was submitted: `new`, `continue`, `retried` by a person (`wm retry`), or `retry:KIND` after a
+            failure of that kind.
+        tries: how many submissions since `retried` had the same `retry:KIND`, this one included (`policy` says what
+            undoes the count); 0 otherwise.
         progress: of the run when it was submitted, 0 to 1.
     """
 
