@@ -128,7 +128,8 @@ class Submission:
         code: the snapshot of the code that its tasks run, ``RUNS/<study>/code/<digest>``.
         datasets: RUNS/datasets.
         execute: what executes a run, as module:function.
-        follow_up: the job that looks after it once all arrays have ended, or None.
+        follow_up: the name of the job that looks after it once its arrays have ended; None if there is none.
+        profile: the user's profile as it was named, or None.
     """
 
     number: int
@@ -141,6 +142,7 @@ class Submission:
     datasets: str
     execute: str
     follow_up: str | None = None
+    profile: str | None = None
 
 
 @dataclass(frozen=True)
