@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,10 +117,12 @@ class Measurer:
         if self.heldout is not None:
             known["heldout"] = self.heldout
         for name, episodes in known.items():
+            begun = time.monotonic()
             outcome = self.open_loop(agent, name, episodes)
             if outcome is not None:
+                seconds = time.monotonic() - begun
                 result.open_loop[name] = outcome
-                result.records.append(("open_loop", {"phase": phase, **outcome.record}))
+                result.records.append(("open_loop", {"phase": phase, "seconds": seconds, **outcome.record}))
 
     def open_loop(self, agent: ModelAgent, name: str, episodes: Episodes) -> OpenLoop | None:
         """Open-loop errors on episodes, from starts that depend on the dataset alone (`own`: on the seed too).
