@@ -19,7 +19,7 @@ from harness.refusal import planner_refusal, refusal
 from harness.supported import contradiction, not_built
 from studies.language.designs import known_design, meaning
 from studies.language.fields import find, sections
-from studies.language.match import Condition
+from studies.language.match import Grants
 from studies.language.study import Design, Study, plain_fields
 
 _NAME = re.compile(r"[a-z_]+(?:\.[a-z_]+)*")
@@ -67,8 +67,7 @@ class Builder:
         self.designs = study.designs
         self.base = exploded(plain_fields(study.base))
         self.overrides = exploded(plain_fields(study.overrides))
-        self.resources = plain_fields(study.resources)
-        self.rules = [(Condition(rule.where), plain_fields(rule.fields)) for rule in study.rules]
+        self.grants = Grants(study.resources, study.rules)
         self.under: dict[str | None, dict[str, Any]] = {None: self.base}
 
     def merge(self, cell: dict[str, Any]) -> dict[str, Any]:
@@ -81,13 +80,7 @@ class Builder:
             for name in [*AXES, *(name for name in merged if name.startswith("data."))]:
                 merged.pop(name, None)
             merged["design"] = merged["agent"]
-        if self.rules or self.resources:
-            granted = dict(self.resources)
-            for condition, fields in self.rules:
-                if condition(merged):
-                    granted.update(fields)
-            merged = granted | merged
-        return merged
+        return self.grants(merged) | merged
 
     def design(self, label: str) -> Design:
         """The design of a name, written in the study or known."""

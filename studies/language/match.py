@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from harness.config.run import AXES, axes_label
 from studies.language.fields import default_of
 from studies.language.names import is_glob
-from studies.language.study import Where
+from studies.language.study import Fields, ResourceRule, Where, plain_fields
 
 Test = Callable[[Any], bool]
 
@@ -27,6 +27,22 @@ class Condition:
             merged: the fields of the run by dotted name; those that are missing have their defaults.
         """
         return all(any(test(value_of(merged, name)) for test in tests) for name, tests in self.tests.items())
+
+
+class Grants:
+    """A default and rules that are merged over it from the top."""
+
+    def __init__(self, default: Fields, rules: Sequence[ResourceRule]) -> None:
+        self.default = plain_fields(default)
+        self.rules = [(Condition(rule.where), plain_fields(rule.fields)) for rule in rules]
+
+    def __call__(self, merged: dict[str, Any]) -> dict[str, Any]:
+        """The fields that a run is granted, by dotted name; see `Condition`."""
+        granted = dict(self.default)
+        for condition, fields in self.rules:
+            if condition(merged):
+                granted.update(fields)
+        return granted
 
 
 def value_of(merged: dict[str, Any], name: str) -> Any:

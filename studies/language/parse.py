@@ -13,7 +13,8 @@ from studies.language.fields import sections, table
 from studies.language.names import check_study_name
 from studies.language.overrides import read_overrides
 from studies.language.problems import Problems, StudyError
-from studies.language.study import MAX_RUNS, Axis, Block, Fields, Known, Located, ResourceRule, Study
+from studies.language.resources import read_resources
+from studies.language.study import MAX_RUNS, Axis, Block, Known, Located, Study
 
 KEYS = {
     "name": "name of the study: a folder under the runs directory",
@@ -101,7 +102,8 @@ class _Reader:
         self._count()
         study.exclude = [read_where(node, path, written, problems) for node, path in self._items("exclude")]
         self._reuse()
-        self._resources(written)
+        granted = read_resources(self.entries.get("resources"), written, problems)
+        study.resources, study.rules = granted.default, granted.rules
         self._report()
         study.overrides = read_fields(self.entries.get("overrides"), "overrides", problems)
         return study
@@ -198,47 +200,6 @@ class _Reader:
                 self.study.reuse.append(Located(check_study_name(node.value), node.mark, path))
             except ValueError as error:
                 self.problems.add(node.mark, path, str(error))
-
-    def _resources(self, written: Known) -> None:
-        node = self.entries.get("resources")
-        if node is None or not is_mapping(node, "resources", self.problems):
-            return
-        assert isinstance(node.value, dict)
-        for key, inner in node.value.items():
-            path = f"resources.{key}"
-            if key == "default":
-                self.study.resources = self._grants(inner, path)
-            elif key == "rules":
-                rules = inner.value if isinstance(inner.value, list) else [inner]
-                for index, rule in enumerate(rules):
-                    if rule.value is not None:
-                        self._rule(rule, f"{path}[{index}]", written)
-            else:
-                message = f"unknown key{suggest(key, ['default', 'rules'])}; there are default and rules"
-                self.problems.add(node.keys[key], path, message)
-
-    def _rule(self, node: Node, path: str, written: Known) -> None:
-        if not is_mapping(node, path, self.problems):
-            return
-        assert isinstance(node.value, dict)
-        if "where" not in node.value:
-            if "where" not in node.keys:
-                self.problems.add(node.mark, path, "has no where: put what holds for every run under default")
-            return
-        where = read_where(node.value["where"], f"{path}.where", written, self.problems)
-        rest = {key: inner for key, inner in node.value.items() if key != "where"}
-        if not rest:
-            self.problems.add(
-                node.mark, path, "grants nothing: name hours, memory_gb, gpus, cpus or runs_per_gpu"
-            )
-        fields = self._grants(Node(rest, node.mark, node.keys), path)
-        self.study.rules.append(ResourceRule(where, fields))
-
-    def _grants(self, node: Node, path: str) -> Fields:
-        """Fields of the section `resources`, without that prefix."""
-        if node.value is None or not is_mapping(node, path, self.problems):
-            return {}
-        return read_fields(node, path, self.problems, prefix="resources")
 
     def _report(self) -> None:
         node = self.entries.get("report")
