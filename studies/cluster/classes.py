@@ -1,0 +1,207 @@
+"""From runs to job arrays: one array per resource class, in chunks, seed by seed. Pure.
+
+::
+
+    wanted  (run, entry, what it is granted)
+      |  equal grants             a class
+      |  seed, then plan order    runs of a class in order
+      |  runs_per_gpu at a time   tasks: one allocation each
+      |  rounds and chunks        arrays, those of low seeds first
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from studies.cluster.granting import Granted
+from studies.cluster.records import Entry
+from studies.cluster.types import Limits
+from studies.store import StoredRun
+
+ROUNDS = 5
+"""Arrays that a class is cut into where there are several classes: a scheduler starts array after array, so whole
+classes in a row would leave an interrupted study without the last ones."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A run to submit, how its task lists it, and what it is granted."""
+
+    run: StoredRun
+    entry: Entry
+    granted: Granted
+
+
+Task = tuple[Wanted, ...]
+
+
+@dataclass(frozen=True)
+class PlannedArray:
+    """A job array to submit.
+
+    Attributes:
+        resources: of a single run; `runs_per_gpu` is the size of the largest task and `hours` is within the
+            partition's limit.
+        tasks: the runs of each.
+        parallel: tasks at once; None for no limit.
+    """
+
+    resources: Granted
+    tasks: tuple[Task, ...]
+    parallel: int | None = None
+
+    @property
+    def runs(self) -> int:
+        return sum(len(task) for task in self.tasks)
+
+    @property
+    def allocation(self) -> Granted:
+        """The resources of one task."""
+        return allocation(self.resources, self.resources.runs_per_gpu)
+
+    @property
+    def allocations(self) -> int:
+        """How many allocations, one after the other, its longest run is expected to need."""
+        longest = max(one.granted.hours for task in self.tasks for one in task)
+        return math.ceil(longest / self.resources.hours)
+
+
+def allocation(granted: Granted, runs: int) -> Granted:
+    """What a scheduler must grant to runs side by side, from what it must grant to one: their GPU is shared."""
+    return granted.model_copy(
+        update={"cpus": granted.cpus * runs, "memory_gb": round(granted.memory_gb * runs, 3)}
+    )
+
+
+def plan_arrays(wanted: Sequence[Wanted], limits: Limits) -> list[PlannedArray]:
+    """The arrays of a submission, in the order in which they are to be submitted.
+
+    Args:
+        wanted: in the order of the plan.
+        limits: of the cluster.
+    """
+    classes: dict[Granted, list[Wanted]] = {}
+    for one in sorted(wanted, key=lambda one: one.run.seed):  # stable: the plan's order within a seed
+        classes.setdefault(_settled(one.granted, limits), []).append(one)
+    tasks = {granted: _packed(runs, granted.runs_per_gpu) for granted, runs in classes.items()}
+    ends = _round_ends(wanted) if len(classes) > 1 else []
+    arrays = [
+        _array(granted, chunk)
+        for granted, of_class in tasks.items()
+        for part in (_rounds(of_class, ends) if granted.parallel is None else [of_class])
+        for chunk in _chunks(part, max(1, limits.max_array_size))
+    ]
+    arrays.sort(key=lambda array: array.tasks[0][0].run.seed)
+    return _throttled(arrays)
+
+
+def share(parallel: int, sizes: Sequence[int]) -> list[int]:
+    """How many tasks of each array may run at once, so that all of them together keep to a number.
+
+    Every array gets at least 1, which may be more in all; the rest is shared out in proportion to the sizes.
+    """
+    shares = [1] * len(sizes)
+    for _ in range(min(parallel, sum(sizes)) - len(sizes)):
+        open_ = [index for index, size in enumerate(sizes) if shares[index] < size]
+        shares[max(open_, key=lambda index: sizes[index] / (shares[index] + 1))] += 1
+    return shares
+
+
+def fitting(
+    planned: Sequence[PlannedArray], limits: Limits, queued: int, reserve: int = 1
+) -> tuple[list[PlannedArray], list[PlannedArray]]:
+    """What may be submitted now, and what later; an array is cut in two where the room ends.
+
+    Args:
+        planned: in their order.
+        limits: of the cluster.
+        queued: tasks of this user in the queue.
+        reserve: places that are kept free, for the follow-up.
+    """
+    if limits.max_queued is None:
+        return list(planned), []
+    room = max(0, limits.max_queued - queued - reserve)
+    now, later = [], []
+    for array in planned:
+        if room:
+            now.append(_cut(array, 0, room))
+        if room < len(array.tasks):
+            later.append(_cut(array, room, len(array.tasks)))
+        room = max(0, room - len(array.tasks))
+    return now, later
+
+
+def _settled(granted: Granted, limits: Limits) -> Granted:
+    """Hours within the partition's limit; no packing over several GPUs."""
+    longest = _longest_hours(granted, limits)
+    runs = granted.runs_per_gpu if _gpus(granted) <= 1 else 1
+    hours = granted.hours if longest is None else min(granted.hours, longest)
+    return granted.model_copy(update={"hours": hours, "runs_per_gpu": runs})
+
+
+def _longest_hours(granted: Granted, limits: Limits) -> float | None:
+    """The hours that every partition allows in which the run may be put; None without a limit."""
+    if granted.partition:
+        names = [name.strip() for name in granted.partition.split(",")]
+        partitions = [limits.partitions[name] for name in names if name in limits.partitions]
+    else:
+        partitions = [partition for partition in limits.partitions.values() if partition.default]
+    return min((one.hours for one in partitions if one.hours is not None), default=None)
+
+
+def _gpus(granted: Granted) -> int:
+    """GPUs of an allocation; `gres` (gpu:a100:2, or gpu) stands in place of `gpus`."""
+    if not granted.gres:
+        return granted.gpus
+    words = [one.partition("(")[0].split(":") for one in granted.gres.split(",")]
+    counts = [parts[-1] for parts in words if parts[0].strip() == "gpu"]
+    return sum(int(count) if count.isdigit() else 1 for count in counts)
+
+
+def _packed(runs: Sequence[Wanted], together: int) -> list[Task]:
+    return [tuple(runs[start : start + together]) for start in range(0, len(runs), together)]
+
+
+def _round_ends(wanted: Sequence[Wanted]) -> list[int]:
+    """The seeds at which a round ends, the last round's left out."""
+    seeds = sorted({one.run.seed for one in wanted})
+    rounds = min(ROUNDS, len(seeds))
+    return [seeds[len(seeds) * number // rounds - 1] for number in range(1, rounds)]
+
+
+def _rounds(tasks: Sequence[Task], ends: Sequence[int]) -> Iterator[list[Task]]:
+    """Tasks by the round of their first run."""
+    for low, high in zip([-math.inf, *ends], [*ends, math.inf], strict=True):
+        part = [task for task in tasks if low < task[0].run.seed <= high]
+        if part:
+            yield part
+
+
+def _chunks(tasks: Sequence[Task], size: int) -> Iterator[Sequence[Task]]:
+    for start in range(0, len(tasks), size):
+        yield tasks[start : start + size]
+
+
+def _array(granted: Granted, tasks: Sequence[Task]) -> PlannedArray:
+    largest = max(len(task) for task in tasks)
+    return PlannedArray(granted.model_copy(update={"runs_per_gpu": largest}), tuple(tasks))
+
+
+def _throttled(arrays: Sequence[PlannedArray]) -> list[PlannedArray]:
+    """Arrays of one `parallel` share it."""
+    result = list(arrays)
+    for parallel in {array.resources.parallel for array in arrays} - {None}:
+        assert parallel is not None
+        members = [index for index, array in enumerate(arrays) if array.resources.parallel == parallel]
+        shares = share(parallel, [len(arrays[index].tasks) for index in members])
+        for index, number in zip(members, shares, strict=True):
+            result[index] = replace(arrays[index], parallel=number)
+    return result
+
+
+def _cut(array: PlannedArray, start: int, end: int) -> PlannedArray:
+    tasks = array.tasks[start:end]
+    cut = _array(array.resources, tasks)
+    return replace(cut, parallel=array.parallel and min(array.parallel, len(tasks)))
