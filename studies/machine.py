@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +69,33 @@ def memory_gb() -> float:
     with suppress(OSError, ValueError):
         total = min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
     return total / 1e9
+
+
+def memory_kills() -> int:
+    """How many processes the kernel has killed for memory so far.
+
+    Counts those in the control group of this process, where its children are too; else on the whole machine.
+    """
+    for file in (*_group_files(), Path("/proc/vmstat")):
+        with suppress(OSError, ValueError):
+            fields = dict(line.split(maxsplit=1) for line in file.read_text().splitlines())
+            if "oom_kill" in fields:
+                return int(fields["oom_kill"])
+    return 0
+
+
+def _group_files() -> Iterator[Path]:
+    """Where the control group of this process counts kills, by version 2 and by version 1."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, place = line.split(":", 2)
+        if not controllers:
+            yield Path(f"/sys/fs/cgroup{place}/memory.events")
+        elif "memory" in controllers.split(","):
+            yield Path(f"/sys/fs/cgroup/memory{place}/memory.oom_control")
 
 
 def gpus() -> tuple[str, ...]:

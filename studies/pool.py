@@ -1,7 +1,8 @@
 """A bounded pool of worker processes on this machine: one process a run, and one failure stops no other.
 
-A signal is passed on: the first asks the workers to checkpoint and leave, the second kills them. Workers are
-process groups of their own, so that Ctrl-C reaches the pool alone, and leave when the pool dies.
+A signal is passed on: the first asks the workers to checkpoint and leave, the second kills them (unless whoever made
+the pool listens to the signals itself). Workers are process groups of their own, so that Ctrl-C reaches the pool
+alone, and leave when the pool dies.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,21 +22,32 @@ from typing import IO, Any, Protocol
 
 from harness.config import RunConfig
 from harness.rundir import RunDir
-from studies import packages
+from studies import machine, packages
 from studies.machine import Division
 from studies.status import Condition, observe
-from studies.worker import EXECUTE, OWNED
+from studies.worker import EXECUTE, OWNED, SIGNALS
 
 _POLL_SECONDS = 0.1
+_PATIENCE = 60.0  # seconds that a single run has to leave before it is killed
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
 class Job:
-    """A run to execute; its directory is made from `config` when its turn comes, unless it holds run.yaml."""
+    """A run to execute; its directory is made from `config` when its turn comes, unless it holds run.yaml.
+
+    Attributes:
+        again: a failure that is recorded for it is tried again.
+    """
 
     run: RunDir
     config: dict[str, Any] | None = None
+    again: bool = False
+
+    @property
+    def hex(self) -> str:
+        """The digits that name the run."""
+        return self.run.id[-12:]
 
     @property
     def threads(self) -> int | None:
@@ -53,16 +65,30 @@ class Worker:
     process: subprocess.Popen[bytes]
     said: IO[bytes]  # what it said before it owned the run
     started: float
+    packed: bool = False  # another one ran at its side at some time
+    told: float | None = None  # when it alone was asked to leave
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run that the pool started has ended; `elsewhere` if another process turned out to own it."""
+    """How a run that the pool started has ended.
+
+    Attributes:
+        elsewhere: another process turned out to own it.
+        status: of the process; negative: the signal that killed it.
+        peak_memory_mb: the largest resident size of the process, or of one that it started, in MB.
+        oom: the kernel killed it because memory ran out.
+        packed: other runs ran at its side.
+    """
 
     run: RunDir
     condition: Condition
     seconds: float
     elsewhere: bool = False
+    status: int = 0
+    peak_memory_mb: float = 0.0
+    oom: bool = False
+    packed: bool = False
 
 
 @dataclass
@@ -97,7 +123,20 @@ class Observer(Protocol):
 
 
 class Pool:
-    """Executes jobs in order, `division.workers` at a time."""
+    """Executes jobs in order, `division.workers` at a time.
+
+    Args:
+        jobs: the runs.
+        division: of the machine between them.
+        datasets: RUNS/datasets.
+        observer: is told what happens.
+        execute: what executes a run, as module:function.
+        asked: what was asked of the pool: 0 nothing, 1 that the runs checkpoint and leave, 2 that they are killed;
+            None: the pool counts the signals of this process.
+
+    Attributes:
+        limit: how many run at once; may be lowered, which stops none that runs.
+    """
 
     def __init__(
         self,
@@ -106,6 +145,7 @@ class Pool:
         datasets: Path,
         observer: Observer,
         execute: str = EXECUTE,
+        asked: Callable[[], int] | None = None,
     ) -> None:
         self._waiting = deque(jobs)
         self._division = division
@@ -115,7 +155,10 @@ class Pool:
         self._running: list[Worker] = []
         self._report = Report()
         self._signals = 0  # that came
+        self._asked = asked
         self._passed_on = 0
+        self._memory_kills = machine.memory_kills()
+        self.limit = division.workers
 
     def run(self) -> Report:
         """Runs until every job has ended, or a signal asked to stop."""
@@ -123,7 +166,7 @@ class Pool:
             try:
                 while self._running or (self._waiting and not self._stopping):
                     self._start_waiting()
-                    self._pass_on_signals()
+                    self._pass_on()
                     self._collect_ended()
                     self._observer.tick(self._running, len(self._waiting))
                     time.sleep(_POLL_SECONDS)
@@ -131,15 +174,27 @@ class Pool:
                 for worker in self._running:  # only after an error of our own
                     _signal(worker, signal.SIGTERM)
         self._report.unstarted = [job.run for job in self._waiting]
-        self._report.interrupted = self._signals > 0
+        self._report.interrupted = self._level > 0
         return self._report
+
+    def drop(self, hexes: Collection[str]) -> None:
+        """Asks single runs to leave, and starts none of them; one that does not leave within a minute is killed."""
+        self._waiting = deque(job for job in self._waiting if job.hex not in hexes)
+        for worker in self._running:
+            if worker.job.hex in hexes and worker.told is None:
+                worker.told = time.time()
+                _signal(worker, signal.SIGTERM)
+
+    @property
+    def _level(self) -> int:
+        return self._asked() if self._asked else min(self._signals, 2)
 
     @property
     def _stopping(self) -> bool:
-        return self._signals > 0 or bool(self._report.stopped_because)
+        return self._level > 0 or bool(self._report.stopped_because)
 
     def _start_waiting(self) -> None:
-        while self._waiting and len(self._running) < self._division.workers and not self._stopping:
+        while self._waiting and len(self._running) < self.limit and not self._stopping:
             slot = min(set(range(self._division.workers)) - {worker.slot for worker in self._running})
             try:
                 worker = self._start(self._waiting[0], slot)
@@ -148,6 +203,8 @@ class Pool:
                 return
             self._waiting.popleft()
             self._running.append(worker)
+            for one in self._running if len(self._running) > 1 else ():
+                one.packed = True
             self._observer.started(worker)
 
     def _stop_because(self, reason: str) -> None:
@@ -167,55 +224,70 @@ class Pool:
             "--execute",
             self._execute,
         ]
+        if job.again:
+            command.append("--again")
         said = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the worker has ended
-        process = subprocess.Popen(
-            command,
-            env=packages.environment(self._division.environment(slot, job.threads)),
-            stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=said,
-            process_group=0,
-        )
+        with _deaf():
+            process = subprocess.Popen(
+                command,
+                env=packages.environment(self._division.environment(slot, job.threads)),
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                process_group=0,
+            )
         return Worker(job, slot, process, said, time.time())
 
     def _collect_ended(self) -> None:
-        for worker in [worker for worker in self._running if worker.process.poll() is not None]:
+        ended = [(worker, memory) for worker in self._running if (memory := _reap(worker)) is not None]
+        if not ended:
+            return
+        kills = machine.memory_kills()
+        oom, self._memory_kills = kills > self._memory_kills, kills
+        for worker, memory in ended:
             self._running.remove(worker)
-            outcome = self._outcome(worker)
+            outcome = self._outcome(worker, memory, oom=oom)
             worker.said.close()
             self._report.outcomes.append(outcome)
             self._observer.ended(outcome)
             if outcome.condition.kind == "disk":
                 self._stop_because(f"cannot write to the disk ({outcome.condition.note})")
 
-    def _outcome(self, worker: Worker) -> Outcome:
+    def _outcome(self, worker: Worker, memory: float, *, oom: bool) -> Outcome:
         run, status = worker.job.run, worker.process.returncode
-        seconds = time.time() - worker.started
         condition, _ = observe(run.path, time.time())
-        if status == OWNED:
-            return Outcome(run, condition, seconds, elsewhere=True)
-        if condition.name in {"done", "diverged", "failed", "preempted"}:
-            return Outcome(run, condition, seconds)
-        if self._signals:  # it had not begun, or was killed by the second signal
-            return Outcome(run, condition, seconds)
-        worker.said.seek(0)
-        said = worker.said.read().decode(errors="replace").strip().splitlines()
-        note = _death(status) if status < 0 else (said or [f"ended with status {status}"])[-1]
-        return Outcome(run, Condition("lost", note=note), seconds)
+        asked = self._level > 0 or worker.told is not None
+        oom = oom and status == -signal.SIGKILL and not asked
+        recorded = condition.name in {"done", "diverged", "failed", "preempted"}
+        if status != OWNED and not recorded and not asked:  # else it had not begun, or was killed by us
+            worker.said.seek(0)
+            said = worker.said.read().decode(errors="replace").strip().splitlines()
+            note = _death(status, oom=oom) if status < 0 else (said or [f"ended with status {status}"])[-1]
+            condition = Condition("lost", note=note)
+        seconds = time.time() - worker.started
+        return Outcome(run, condition, seconds, status == OWNED, status, memory, oom, worker.packed)
 
-    def _pass_on_signals(self) -> None:
-        if self._passed_on == self._signals:
+    def _pass_on(self) -> None:
+        for worker in self._running:
+            if worker.told is not None and time.time() - worker.told > _PATIENCE:
+                _signal(worker, signal.SIGKILL)
+        if self._passed_on == self._level:
             return
-        self._passed_on = self._signals
-        number = signal.SIGTERM if self._signals == 1 else signal.SIGKILL
+        self._passed_on = self._level
+        number = signal.SIGTERM if self._passed_on == 1 else signal.SIGKILL
         if self._running:
-            first = "stopping: runs write a checkpoint and leave (Ctrl-C again kills them)"
-            self._observer.say(first if self._signals == 1 else "killing the workers")
+            first = "stopping: runs write a checkpoint and leave"
+            first += "" if self._asked else " (Ctrl-C again kills them)"
+            self._observer.say(first if self._passed_on == 1 else "killing the workers")
         for worker in self._running:
             _signal(worker, number)
 
     @contextmanager
     def _handling_signals(self) -> Iterator[None]:
+        if self._asked:
+            yield
+            return
+
         def count(*_: object) -> None:
             self._signals += 1
 
@@ -238,9 +310,30 @@ def _signal(worker: Worker, number: signal.Signals) -> None:
         pass
 
 
-def _death(status: int) -> str:
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Holds back the signals that a worker answers; one that starts hears them once its handlers stand."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _reap(worker: Worker) -> float | None:
+    """The peak memory in MB of a worker that has ended; None if it runs."""
+    pid, status, usage = os.wait4(worker.process.pid, os.WNOHANG)
+    if not pid:
+        return None
+    worker.process.returncode = os.waitstatus_to_exitcode(status)
+    return usage.ru_maxrss / 1024
+
+
+def _death(status: int, *, oom: bool) -> str:
     """`killed by SIGKILL (often: out of memory)`, from a negative exit status."""
     number = signal.Signals(-status)
+    if oom:
+        return f"killed by {number.name}: memory ran out"
     hint = {
         signal.SIGKILL: " (often: this machine ran out of memory; try fewer --workers)",
         signal.SIGSEGV: " (a crash inside a library; see log.txt)",

@@ -25,6 +25,9 @@ LOG_BYTES = 4 * 2**20
 EXIT_STATUS = {"done": 0, "failed": 1, "diverged": 3, "preempted": 75}
 WRONG = 2  # the request was wrong, or the installation is
 OWNED = 76  # another process owns the run
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
+"""Each asks the run to checkpoint and leave."""
+
 _POLL_SECONDS = 0.5
 
 
@@ -41,9 +44,10 @@ class Stop:
         self.requested = True
 
     def on_signals(self) -> None:
-        """SIGTERM, SIGINT and SIGUSR2 ask the run to checkpoint and leave."""
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):
+        """Listens to `SIGNALS`, also to one that the pool held back while this process started."""
+        for number in SIGNALS:
             signal.signal(number, self.request)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -56,6 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--datasets", type=Path, required=True)
     parser.add_argument("--parent", type=int, default=0, help="leave when this process is gone")
     parser.add_argument("--execute", default=EXECUTE, help="what executes the run, as module:function")
+    parser.add_argument("--again", action="store_true", help="try a run again that is recorded as failed")
     options = parser.parse_args(arguments)
 
     from harness.claim import OwnedElsewhere, acquire
@@ -75,6 +80,8 @@ def main(arguments: list[str] | None = None) -> int:
         log = _redirect_to(options.run / "log.txt")
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
         threading.Thread(target=_watch, args=(options.parent, stop, log), daemon=True).start()
+        if options.again:
+            forget_failure(options.run)
         ending = run_claimed(options.run, options.datasets, stop, claim.still_mine, options.execute)
         print(f"--- {ending}, {time.strftime('%Y-%m-%d %H:%M:%S')}", flush=True)
     finally:
@@ -105,6 +112,16 @@ def run_claimed(path: Path, datasets: Path, stop: Stop, owns: object, execute: s
         state.error = Failure("code", f"{type(error).__name__}: {error}", text)
         run.write_state(state)
         return "failed"
+
+
+def forget_failure(path: Path) -> None:
+    """Makes a failed run, which this process owns, startable again: it continues from its checkpoint."""
+    from harness.rundir import RunDir
+
+    run = RunDir(path)
+    state = run.read_state()
+    if state is not None and state.state == "failed":
+        run.state_file.replace(path / "state.previous.json")
 
 
 def _redirect_to(log: Path) -> int:
