@@ -42,7 +42,7 @@ class Measured:
     basis: str = ""
 
 
-class Grants(Protocol):
+class UserProfile(Protocol):
     """A user's profile, as far as runs are concerned."""
 
     def grants(self, config: dict[str, Any]) -> dict[str, Any]:
@@ -69,7 +69,7 @@ class Change(Protocol):
 def granted(
     config: dict[str, Any],
     *,
-    profile: Grants | None = None,
+    profile: UserProfile | None = None,
     measured: Measured | None = None,
     decision: Change | None = None,
 ) -> Granted:
