@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import resource
 import socket
@@ -20,6 +21,16 @@ PACKAGES = ("harness", "models", "planners", "studies", "analysis")
 def code_root() -> Path:
     """The folder that holds the five packages."""
     return Path(__file__).resolve().parent.parent
+
+
+@cache
+def snapshot() -> dict[str, Any]:
+    """What snapshot.json says of the code that runs: commit, dirty, digest, ...; empty if it is no snapshot."""
+    try:
+        content: dict[str, Any] = json.loads((code_root() / "snapshot.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return content
 
 
 @cache

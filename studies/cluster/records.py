@@ -187,10 +187,15 @@ class Dispatch:
         """The marks of runs, by hex."""
         found = {}
         for file in (self.path / "marks").glob("*.json"):
-            content = _json(file)
-            if content is not None:
-                found[file.stem] = Mark(content["mark"], content["time"])
+            mark = self.mark_of(file.stem)
+            if mark is not None:
+                found[file.stem] = mark
         return found
+
+    def mark_of(self, digits: str) -> Mark | None:
+        """The mark of a single run, as it is now."""
+        content = _json(self.path / "marks" / f"{digits}.json")
+        return None if content is None else Mark(content["mark"], content["time"])
 
     def mark(self, hexes: Sequence[str], name: MarkName) -> None:
         """Marks runs, now."""
