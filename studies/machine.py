@@ -44,13 +44,18 @@ def divide(configs: Iterable[dict[str, Any]], workers: int | None = None) -> Div
     runs_per_gpu = 1
     use_gpu = False
     for config in configs:
-        if config["agent"] == "model" and config["runtime"]["device"] != "cpu":
+        if uses_gpu(config):
             use_gpu = True
             runs_per_gpu = max(runs_per_gpu, config["resources"]["runs_per_gpu"] or 1)
     found = gpus() if use_gpu else ()
     if workers is None:
         workers = len(found) * runs_per_gpu or max(1, min(cores(), int(memory_gb() / WORKER_GB)))
     return Division(workers, max(1, cores() // workers), found)
+
+
+def uses_gpu(config: dict[str, Any]) -> bool:
+    """Whether a run computes on a GPU where there is one."""
+    return bool(config["agent"] == "model" and config["runtime"]["device"] != "cpu")
 
 
 def cores() -> int:
