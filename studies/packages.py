@@ -9,6 +9,8 @@ from pathlib import Path
 from harness.errors import UserError
 
 PACKAGES = ("models", "planners", "harness", "analysis", "studies")
+SUBMITTED = "WM_CODE"
+"""The variable that tells a job where the code is that it was submitted with."""
 
 
 def code_root() -> Path:
@@ -20,9 +22,16 @@ def verify() -> None:
     """Checks that all five packages come from one place; imports none of them.
 
     Raises:
-        UserError: a package is missing, or another one of the same name stands before it; says where.
+        UserError: a package is missing, another one of the same name stands before it, or a job runs other code than
+            it was submitted with; says where.
     """
     root = code_root()
+    submitted = os.environ.get(SUBMITTED)
+    if submitted and Path(submitted).resolve() != root:
+        raise UserError(
+            f"this job was submitted with the code in {submitted} and runs that in {root}: "
+            "does a setup line or a start-up file of the shell set PYTHONPATH? Let it add to the end"
+        )
     for name in PACKAGES:
         spec = find_spec(name)
         if spec is None:
