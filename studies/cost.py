@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import functools
 import json
-from collections import defaultdict
-from collections.abc import Sequence
-from typing import Any
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
 
 from harness.config.sections import EnvConfig
 from harness.errors import UserError
 from harness.rundir import RunDir
 from harness.tasks.spec import TaskSpec
-from studies.cluster.granting import granted
-from studies.store import StoredRun
+from studies.cluster.granting import Measured, granted
+from studies.estimate.probes import cost_text
+from studies.estimating import Forecast, Forecaster, forecaster
+from studies.store import StoredRun, StudyDir
 
+Source = Literal["finished", "estimate", "limit"]
 FILES_PER_RUN = 20
 GB = 1e9
 _CHECKPOINT_MB = {"tiny": 2, "small": 10, "paper": 40, "large": 90, "bench": 30}
 """Parameters in float32 of the largest design of a preset at 64 x 64 pixels, rounded up."""
-_SAMPLE = 5  # finished runs that are read per design and task
+_SAMPLE = 5  # finished runs that are read of each kind
 _FINISHED = {"done", "diverged"}
-_DURATIONS = ("train_seconds", "plan_seconds", "collect_seconds")
 
 
-def estimate(runs: Sequence[StoredRun], states: dict[str, str]) -> dict[str, Any]:
+def estimate(runs: Sequence[StoredRun], states: Mapping[str, str]) -> dict[str, Any]:
     """The cost of what is left of a plan, and the disk of all of it.
 
     Args:
@@ -34,36 +38,124 @@ def estimate(runs: Sequence[StoredRun], states: dict[str, str]) -> dict[str, Any
     Returns:
         ``runs`` and ``left`` (counts), ``hours`` (of what is left, run after run) and ``gpu_hours``,
         ``disk_gb`` (kept once all are done), ``disk_running_gb`` (the largest single run while it runs), ``files``,
-        and ``basis``: a sentence for each of the numbers.
+        and ``basis``: a sentence for each of the numbers, and ``runs``: for how many runs which source gave the hours
+        (`finished`, `estimate` or `limit`).
     """
-    left = [run for run in runs if states[run.hex] not in _FINISHED and run.reused_from is None]
-    measured = _measured([run for run in runs if states[run.hex] in _FINISHED])
-    hours = gpu_hours = 0.0
-    known = 0
-    for run in left:
-        resources = granted(run.config)
-        seconds = measured.get((run.design, run.task))
-        known += seconds is not None
-        one = resources.hours if seconds is None else seconds / 3600
-        hours += one
-        gpu_hours += one * resources.gpus / resources.runs_per_gpu
+    left = _left(runs, states)
+    prices = prices_of(runs, states)
     sizes = [_bytes(run) for run in runs if run.reused_from is None]
+    sources = Counter(prices[run.hex].source for run in left)
     return {
         "runs": len(runs),
         "left": len(left),
-        "hours": round(hours, 2),
-        "gpu_hours": round(gpu_hours, 2),
+        "hours": round(sum(prices[run.hex].seconds for run in left) / 3600, 2),
+        "gpu_hours": round(sum(prices[run.hex].gpu_seconds for run in left) / 3600, 2),
         "disk_gb": round(sum(kept for _, kept in sizes) / GB, 3),
         "disk_running_gb": round(max((running for running, _ in sizes), default=0) / GB, 3),
         "files": FILES_PER_RUN * len(sizes),
         "basis": {
-            "hours": _hours_basis(known, len(left)),
+            "hours": _basis(sources) or "nothing is left to run",
             "disk_gb": "an upper bound: raw frames that retention keeps, before compression"
             + _datasets(runs),
             "disk_running_gb": "the largest single run: its frames, raw, while it runs",
             "files": f"at most {FILES_PER_RUN} a run",
+            "runs": dict(sources),
         },
     }
+
+
+@dataclass(frozen=True)
+class Price:
+    """What a run is expected to take in all.
+
+    Attributes:
+        seconds: of its own clock.
+        gpu_seconds: its share of the GPUs that it is granted.
+        source: what that rests on.
+    """
+
+    seconds: float
+    gpu_seconds: float
+    source: Source
+
+
+def prices_of(runs: Sequence[StoredRun], states: Mapping[str, str]) -> dict[str, Price]:
+    """What each run that is left is expected to take, by hex.
+
+    Args:
+        runs: the finished ones among them tell what others of their kind take.
+        states: by hex.
+    """
+    measured = _measured([run for run in runs if states[run.hex] in _FINISHED])
+    predictions: dict[Path, Forecaster] = {}
+    found = {}
+    for run in _left(runs, states):
+        home = run.path.parent.parent
+        if home not in predictions:
+            predictions[home] = forecaster(StudyDir(home))
+        found[run.hex] = _price(run, measured.get(cost_text(run.config)), predictions[home](run.config))
+    return found
+
+
+def _price(run: StoredRun, measured: float | None, expected: Forecast | None) -> Price:
+    fit = Measured(runs_per_gpu=expected.runs_per_gpu) if expected else None
+    resources = granted(run.config, measured=fit)
+    source: Source = "finished"
+    if measured is not None:
+        seconds = measured
+    elif expected is not None:
+        seconds, source = expected.beside(resources.runs_per_gpu - 1), "estimate"
+    else:
+        seconds, source = 3600 * resources.hours, "limit"
+    return Price(seconds, seconds * resources.gpus / resources.runs_per_gpu, source)
+
+
+def time_left(
+    runs: Sequence[StoredRun],
+    states: Mapping[str, str],
+    progress: Mapping[str, float],
+    at_once: int,
+) -> tuple[float, str] | None:
+    """When a study will be done, from now on.
+
+    Args:
+        runs: the plan's.
+        states: by hex.
+        progress: 0 to 1 of runs that have begun, by hex.
+        at_once: runs that go on side by side.
+
+    Returns:
+        Seconds, and what they rest on; None where nothing is left to run, or nothing is known but time limits.
+    """
+    prices = prices_of(runs, states)
+    sources = Counter(price.source for price in prices.values())
+    if not set(sources) - {"limit"}:
+        return None
+    left = [price.seconds * (1 - min(1.0, progress.get(digits, 0.0))) for digits, price in prices.items()]
+    at_once = max(1, min(at_once, len(left)))
+    return max(sum(left) / at_once, *left), f"{_basis(sources)}; {at_once} at a time"
+
+
+def _left(runs: Sequence[StoredRun], states: Mapping[str, str]) -> list[StoredRun]:
+    """The runs that are this study's to finish."""
+    return [run for run in runs if states[run.hex] not in _FINISHED and run.reused_from is None]
+
+
+_SENTENCES: dict[Source, str] = {
+    "finished": "the mean of finished runs of the same design and task",
+    "estimate": "measured by wm estimate",
+    "limit": "resources.hours, the time limit: an upper bound, not a forecast",
+}
+
+
+def _basis(sources: Mapping[Source, int]) -> str:
+    """What the hours rest on; empty if there are none."""
+    used = [source for source in _SENTENCES if sources.get(source)]
+    if len(used) < 2:
+        return "".join(_SENTENCES[source] for source in used)
+    total = sum(sources.values())
+    first = [f"{_SENTENCES[source]} for {sources[source]} of {total} runs" for source in used[:-1]]
+    return "; ".join([*first, f"for the others {_SENTENCES[used[-1]]}"])
 
 
 def _datasets(runs: Sequence[StoredRun]) -> str:
@@ -72,36 +164,28 @@ def _datasets(runs: Sequence[StoredRun]) -> str:
     return "; datasets are not counted (`wm dataset show`)" if offline else ""
 
 
-def _hours_basis(known: int, left: int) -> str:
-    if not left:
-        return "nothing is left to run"
-    bound = "resources.hours, the time limit: an upper bound, not a forecast"
-    if not known:
-        return bound
-    mean = "the mean of finished runs of the same design and task"
-    return mean if known == left else f"{mean} for {known} of {left} runs; for the others {bound}"
-
-
-def _measured(finished: Sequence[StoredRun]) -> dict[tuple[str, str], float]:
-    """Seconds of a run by design and task: means over a few finished runs."""
-    seconds: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+def _measured(finished: Sequence[StoredRun]) -> dict[str, float]:
+    """Seconds of a run by `cost_text`: means over a few finished runs."""
+    seconds: defaultdict[str, list[float]] = defaultdict(list)
     for run in finished:
-        found = seconds[run.design, run.task]
+        found = seconds[cost_text(run.config)]
         if len(found) < _SAMPLE:
             found.extend(_seconds(run))
     return {key: sum(values) / len(values) for key, values in seconds.items() if values}
 
 
 def _seconds(run: StoredRun) -> list[float]:
-    """The seconds that a finished run took, if its metrics say so: of all of it, else of the parts that are known."""
+    """The seconds that a finished run took, if its records say so: of its loop, else of its attempts."""
+    directory = RunDir(run.path)
     try:
-        records = list(RunDir(run.path).read_metrics({"cost"}))
-    except (OSError, json.JSONDecodeError):
+        cost = [record.get("wall_seconds") for record in directory.read_metrics({"cost"})]
+        if cost and cost[-1]:
+            return [float(cost[-1])]
+        times = [record["time"] for record in directory.read_attempts()]
+    except (OSError, ValueError, KeyError):
         return []
-    return [
-        float(record.get("wall_seconds") or 0) or sum(float(record.get(name) or 0) for name in _DURATIONS)
-        for record in records[-1:]
-    ]
+    took = sum(end - start for start, end in zip(times[::2], times[1::2], strict=False))
+    return [took] if took else []
 
 
 def _bytes(run: StoredRun) -> tuple[int, int]:

@@ -309,7 +309,7 @@ def test_the_cost_says_on_what_it_rests(file, root):
     assert (price["runs"], price["left"], price["hours"], price["gpu_hours"]) == (6, 6, 12.0, 3.0)
     assert "upper bound, not a forecast" in price["basis"]["hours"]
     run = finish(plan.runs[0])
-    record = {"kind": "cost", "train_seconds": 1800, "plan_seconds": 900, "collect_seconds": 900}
+    record = {"kind": "cost", "wall_seconds": 3600, "train_seconds": 1800, "plan_seconds": 900}
     run.metrics.write_text(json.dumps(record) + "\n")
     price = cost.estimate(plan.runs, plan.states())
     assert (price["left"], price["hours"]) == (5, 1 + 4 * 2)
