@@ -9,7 +9,8 @@
 A claim is a complete file that `os.link` puts in place, which fails if the number is taken. A claim is
 never deleted: a number that could be used twice would give two owners. A takeover makes the next number,
 and only when the owner has released the run or is known to be dead: on this machine, and its process is
-gone. Unknown means alive. The owner asks `still_mine` before every commit and leaves if it was beaten.
+gone, or a scheduler says so. Unknown means alive. The owner asks `still_mine` before every commit and
+leaves if it was beaten.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import re
 import socket
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -40,6 +42,7 @@ class Owner:
         namespace: the pid namespace that `pid` is a number in (containers have their own).
         start: start of the process in clock ticks since boot; with `pid`, unique within a boot.
         time: unix seconds of the claim.
+        job, task, restart: of SLURM; the job's number is that of the array if it belongs to one.
         released: whether the owner has left.
     """
 
@@ -94,8 +97,12 @@ class Claim:
         write_atomically(self.run_dir / f"claim.{self.number}", _dump(self.owner), sync=False)
 
 
-def acquire(run_dir: Path) -> Claim:
+def acquire(run_dir: Path, is_gone: Callable[[Owner], bool] | None = None) -> Claim:
     """Makes this process the owner of a run directory, which must exist.
+
+    Args:
+        run_dir: of the run.
+        is_gone: asked about an owner that this machine cannot see; true only if that one is known to be gone.
 
     Raises:
         OwnedElsewhere: its owner is alive, or may be.
@@ -104,13 +111,17 @@ def acquire(run_dir: Path) -> Claim:
     run_dir = Path(run_dir)
     while True:
         number = highest(run_dir)
-        if number and is_alive(owner := read(run_dir, number)):
+        if number and is_alive(owner := read(run_dir, number)) and not _known_gone(owner, is_gone):
             raise OwnedElsewhere(
                 run_dir, str(owner) if owner else f"whoever wrote an unreadable claim.{number}"
             )
         claim = _link(run_dir, number + 1, this_process())
         if claim is not None:
             return claim
+
+
+def _known_gone(owner: Owner | None, is_gone: Callable[[Owner], bool] | None) -> bool:
+    return owner is not None and is_gone is not None and not is_visible(owner) and is_gone(owner)
 
 
 def take_over(run_dir: Path) -> Owner | None:
@@ -184,7 +195,7 @@ def this_process() -> Owner:
         pid=os.getpid(),
         start=_start_of(os.getpid()) or 0,
         time=time.time(),
-        job=os.environ.get("SLURM_JOB_ID"),
+        job=os.environ.get("SLURM_ARRAY_JOB_ID") or os.environ.get("SLURM_JOB_ID"),
         task=os.environ.get("SLURM_ARRAY_TASK_ID"),
         restart=os.environ.get("SLURM_RESTART_COUNT"),
     )

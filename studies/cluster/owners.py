@@ -1,0 +1,106 @@
+"""Whether a scheduler says that the owner of a run is gone, where its process cannot be seen from here.
+
+Conservative: a question that nobody answers, or an answer that could mean another job, leaves the owner alive.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TypeVar
+
+from harness import claim
+from harness.claim import Owner
+from studies.cluster.types import Accounted, Cluster, Queued
+
+UNHEARD_SECONDS = 300.0
+"""A job that neither the queue nor the accounting knows is gone once nothing was heard of it for so long."""
+
+_SKEW_SECONDS = 120.0
+"""By how much the clocks of two machines may differ."""
+
+
+_Answer = TypeVar("_Answer", Queued, Accounted)
+
+
+def key_of(owner: Owner) -> str | None:
+    """What SLURM calls the task that an owner runs in; None if it runs in none."""
+    return owner.job if owner.job is None or owner.task is None else f"{owner.job}_{owner.task}"
+
+
+def is_listed(owner: Owner, queue: Mapping[str, Queued] | None, name: str | None = None) -> bool:
+    """Whether the queue lists the owner's task as running, under its name if that is known."""
+    listed = _under(name, (queue or {}).get(key_of(owner) or ""))
+    return listed is not None and listed.runs and not _restarted(owner, listed)
+
+
+def owner_is_gone(
+    owner: Owner,
+    queue: Mapping[str, Queued] | None,
+    accounting: Mapping[str, Accounted] | None,
+    now: float,
+    *,
+    heartbeat: float | None = None,
+    name: str | None = None,
+) -> bool:
+    """Whether answers of SLURM mean that an owner is gone for certain.
+
+    Args:
+        owner: as it claimed the run.
+        queue: None if it did not answer.
+        accounting: None if it did not answer or was not asked.
+        now: unix seconds.
+        heartbeat: when the owner last wrote the run's state.
+        name: of the owner's job, if known; a job of another name only has the same number.
+    """
+    key = key_of(owner)
+    if key is None or queue is None:
+        return False
+    listed = _under(name, queue.get(key))
+    if listed is not None:
+        return not listed.runs or _restarted(owner, listed)
+    if accounting is None:
+        return False
+    record = _under(name, accounting.get(key))
+    if record is None:
+        return now - max(owner.time, heartbeat or 0.0) > UNHEARD_SECONDS
+    if record.start is not None and record.start > owner.time + _SKEW_SECONDS:
+        return True  # it was started anew, or its number was used again
+    return record.terminal and (record.end is None or record.end > owner.time - _SKEW_SECONDS)
+
+
+def is_gone(owner: Owner, cluster: Cluster | None = None, heartbeat: float | None = None) -> bool:
+    """Whether the owner of a run is known to be gone: asks the queue once, and the accounting once if need be.
+
+    Args:
+        owner: whose process cannot be seen from here.
+        cluster: which is asked; by default SLURM.
+        heartbeat: when the owner last wrote the run's state, unix seconds.
+    """
+    key = key_of(owner)
+    if key is None or owner.job is None:
+        return False
+    me = claim.this_process()
+    if key == key_of(me):  # of two starts of one task, the earlier has ended
+        return _count(owner.restart) < _count(me.restart)
+    if cluster is None:
+        from studies.cluster.slurm import Slurm
+
+        cluster = Slurm()
+    queue = cluster.queue()
+    if queue is None:
+        return False
+    asked = None if key in queue else cluster.accounting([owner.job], owner.time - UNHEARD_SECONDS)
+    return owner_is_gone(owner, queue, asked, time.time(), heartbeat=heartbeat)
+
+
+def _under(name: str | None, found: _Answer | None) -> _Answer | None:
+    return found if found is None or name is None or found.name == name else None
+
+
+def _restarted(owner: Owner, listed: Queued) -> bool:
+    return listed.restarts is not None and listed.restarts > _count(owner.restart)
+
+
+def _count(restart: str | None) -> int:
+    return int(restart) if restart and restart.isdigit() else 0
