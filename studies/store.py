@@ -39,21 +39,22 @@ class StoredRun:
 
 
 class StudyDir:
-    """``RUNS/<study>/``: paths and readers."""
+    """``RUNS/<study>/``: paths and readers.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: the study's directory.
+        root: RUNS, where the directory is not right below it.
+    """
+
+    def __init__(self, path: Path, root: Path | None = None) -> None:
         self.path = path.absolute()
+        self.root = (root or path.parent).absolute()
         self.name = path.name
         self.study_file = self.path / "study.yaml"
         self.plan_file = self.path / PLAN
         self.runs = self.path / "runs"
         self.history = self.path / "history"
         self.report = self.path / "report"
-
-    @property
-    def root(self) -> Path:
-        """RUNS."""
-        return self.path.parent
 
     @cached_property
     def planned(self) -> list[StoredRun]:
