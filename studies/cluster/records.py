@@ -130,6 +130,7 @@ class Submission:
         execute: what executes a run, as module:function.
         follow_up: the name of the job that looks after it once its arrays have ended; None if there is none.
         profile: the user's profile as it was named, or None.
+        selected: hexes of the runs that were to be submitted, whatever came of it.
     """
 
     number: int
@@ -143,6 +144,7 @@ class Submission:
     execute: str
     follow_up: str | None = None
     profile: str | None = None
+    selected: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -279,7 +281,8 @@ class Dispatch:
 def read_submission(folder: Path) -> Submission:
     """What a submission's directory says about it."""
     content = json.loads((folder / "submission.json").read_text())
-    return Submission(**content | {"command": tuple(content["command"])})
+    lists = {name: tuple(content.get(name, ())) for name in ("command", "selected")}
+    return Submission(**content | lists)
 
 
 def read_task(folder: Path, array: int, index: int) -> list[TaskRun]:
