@@ -15,7 +15,7 @@ from harness.disk import disk_errors
 from harness.errors import RunError
 from harness.monitor import Monitor
 from harness.own import own_paths
-from harness.provenance import code_digest, environment_digest, peak_memory_mb, whereabouts
+from harness.provenance import code_digest, environment_digest, gpu_memory, peak_memory_mb, whereabouts
 from harness.rundir import Ending, Failure, RunDir
 
 _RESERVE = ".reserve"
@@ -63,6 +63,7 @@ def record_end(run: RunDir, monitor: Monitor, ending: Ending, error: Failure | N
         "time": time.time(),
         "ending": ending,
         "peak_memory_mb": peak_memory_mb(),
+        **gpu_memory(),
     }
     if error is not None:
         record["error"] = {"kind": error.kind, "message": error.message}

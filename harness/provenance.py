@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import resource
 import socket
 import sys
@@ -64,9 +65,21 @@ def environment_digest() -> str:
     return hashlib.sha256("\n".join([sys.version, *installed]).encode()).hexdigest()[:12]
 
 
-def peak_memory_mb() -> float:
-    """The largest resident size of this process so far, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def peak_memory_mb(pid: int | None = None) -> float:
+    """The largest resident size of a process so far, in MB; 0 if it is gone.
+
+    Args:
+        pid: of the process; None: this one.
+    """
+    try:
+        status = Path(f"/proc/{pid or 'self'}/status").read_text()
+    except OSError:
+        status = ""
+    found = re.search(r"VmHWM:\s*(\d+) kB", status)
+    if found:
+        return int(found[1]) / 1024
+    # elsewhere than on Linux; there it would count what the parent had when it started this process
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 if pid is None else 0.0
 
 
 def whereabouts() -> dict[str, Any]:
