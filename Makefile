@@ -1,5 +1,6 @@
 # make quickstart   set up, run studies/quickstart.yaml, write its report
 # make test         set up, run the tests
+# make test-slurm   install SLURM if it is missing (needs root), start one on this machine, run the tests on it
 # make bench        set up, time training and planning (KAIXHIN=DIR: beside a checkout of Kaixhin/PlaNet)
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= $(shell nproc)
 
-.PHONY: quickstart test lint types bench setup clean
+.PHONY: quickstart test test-slurm lint types bench setup clean
 .DELETE_ON_ERROR:
 
 setup: $(READY)
@@ -24,6 +25,10 @@ quickstart: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+
+test-slurm: $(READY)
+	bash scripts/slurm/install.sh
+	$(BIN)/python -m pytest tests/slurm -m slurm
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from scripts.slurm.settings import Settings, free_ports
 
@@ -62,7 +62,7 @@ class Cluster:
         path = f"{inherited.get('PATH', '')}:{_SYSTEM_PATH}"
         return inherited | {"SLURM_CONF": str(self.folder / "etc/slurm.conf"), "PATH": path}
 
-    def __enter__(self) -> Cluster:
+    def __enter__(self) -> Self:
         try:
             self.start()
         except BaseException:
