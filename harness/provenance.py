@@ -82,6 +82,17 @@ def peak_memory_mb(pid: int | None = None) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 if pid is None else 0.0
 
 
+def gpu_memory() -> dict[str, Any]:
+    """The GPU's name and memory, and the most of it that torch held for this process, in MB; empty without a GPU."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return {}
+    peak, number = max((torch.cuda.max_memory_reserved(i), i) for i in range(torch.cuda.device_count()))
+    device = torch.cuda.get_device_properties(number)
+    total = device.total_memory / 2**20
+    return {"gpu": device.name, "gpu_memory_mb": total, "peak_gpu_memory_mb": peak / 2**20}
+
+
 def whereabouts() -> dict[str, Any]:
     """Host, process and SLURM job, for the record of an attempt."""
     slurm = {k.lower(): v for k in ("SLURM_JOB_ID", "SLURM_ARRAY_TASK_ID") if (v := os.environ.get(k))}
