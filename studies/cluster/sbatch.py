@@ -1,0 +1,204 @@
+"""The batch script of an order: what SLURM is told, through submitit; and what its refusals mean."""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import UserError
+from studies.cluster.granting import Granted
+from studies.cluster.types import Order
+
+if TYPE_CHECKING:
+    from submitit import SlurmExecutor
+
+SIGNAL_SECONDS = 90
+"""How long before the end of its time a job is told (USR2) to write a checkpoint; a quarter of a short limit. SLURM
+looks about every 30 s, and may be up to 60 s early. `sbatch: signal=USR2@300` in the resources asks for more.
+"""
+
+_WITHOUT_LIMIT = 10**9  # requeues that submitit allows: the policies limit them, nothing else
+_OURS = {
+    *("array", "dependency", "error", "job-name", "no-requeue", "ntasks"),
+    *("output", "parsable", "requeue", "test-only", "wait", "wrap"),
+}
+
+
+def executor(order: Order) -> SlurmExecutor:
+    """The executor of submitit for an order. Asks nothing of the cluster, and needs no SLURM on this machine.
+
+    Raises:
+        UserError: an option of the resources that no job can have.
+    """
+    from submitit import SlurmExecutor
+
+    class Executor(SlurmExecutor):
+        @classmethod
+        def affinity(cls) -> int:  # it looks for srun, which a dry run elsewhere has not
+            return 1
+
+    srun = order.resources.srun is not False
+    python = order.python if srun else f"exec {order.python}"
+    made = Executor(order.folder / "logs", max_num_timeout=_WITHOUT_LIMIT, python=python)
+    made.update_parameters(**parameters(order))
+    return made
+
+
+def script(order: Order) -> str:
+    """The batch script that `executor` hands to sbatch; writes nothing.
+
+    Raises:
+        UserError: as `executor`.
+    """
+    made = executor(order)
+    if order.size > 1:
+        made.parameters["map_count"] = order.size
+    return made._make_submission_file_text(made._submitit_command_str, "")  # noqa: SLF001 - what submit writes
+
+
+def calls(order: Order) -> list[Any]:
+    """What the tasks call: objects that hold only where their runs are listed."""
+    module, _, name = order.call.partition(":")
+    kind = getattr(import_module(module), name)
+    return [kind(str(order.folder), order.array, index) for index in range(order.size)]
+
+
+def parameters(order: Order) -> dict[str, Any]:
+    """The parameters of submitit's executor.
+
+    Raises:
+        UserError: an option of the resources that no job can have.
+    """
+    _check_folder(order)
+    resources = order.resources
+    minutes = max(1, math.ceil(resources.hours * 60 - 1e-6))
+    named = {
+        name: getattr(resources, name) for name in ("partition", "account", "qos", "constraint", "nodelist")
+    }
+    if resources.gres:
+        named["gres"] = resources.gres
+    elif resources.gpus:
+        named["gpus_per_node"] = resources.gpus
+    if resources.srun is not False:  # since 22.05 srun does not take the number from the job that it is in
+        named["srun_args"] = [f"--cpus-per-task={resources.cpus}"]
+    return named | {
+        "job_name": order.name,
+        "time": minutes,
+        "mem": f"{math.ceil(resources.memory_gb * 1024 - 1e-6)}M",
+        "nodes": 1,
+        "ntasks_per_node": 1,
+        "cpus_per_task": resources.cpus,
+        "exclude": resources.exclude,
+        "dependency": f"afterany:{':'.join(order.after)}" if order.after else None,
+        "array_parallelism": order.parallel or order.size,
+        "wckey": None,
+        "setup": _setup(order),
+        "use_srun": resources.srun is not False,
+        "additional_parameters": _additional(order, minutes),
+    }
+
+
+def _additional(order: Order, minutes: int) -> dict[str, Any]:
+    """What submitit has no parameter for; the study's own lines come last and win."""
+    resources = order.resources
+    delay = min(SIGNAL_SECONDS, minutes * 60 // 4)
+    target = "" if resources.srun is not False else "B:"  # without srun the batch shell has become our Python
+    added = {
+        "requeue": True,
+        "signal": f"{target}USR2@{delay}",
+        "reservation": resources.reservation,
+        "nice": resources.nice,
+        "begin": resources.begin,
+        "kill-on-invalid-dep": "yes" if order.after else None,
+    }
+    return {name: value for name, value in added.items() if value is not None} | _own(resources)
+
+
+def _own(resources: Granted) -> dict[str, Any]:
+    """The lines of `resources.sbatch`: `mail-type=END`, `exclusive`, or as a script has them."""
+    found: dict[str, Any] = {}
+    for line in (resources.sbatch or "").splitlines():
+        text = line.strip().removeprefix("#SBATCH").strip()
+        if not text:
+            continue
+        match = re.fullmatch(r"(?:--)?([a-z][a-z0-9-]+)(?:(?:=|\s+)(.+))?", text)
+        if match is None:
+            raise UserError(
+                f"resources.sbatch: {text!r} is no sbatch option; write its long name: mail-type=END"
+            )
+        name, value = match.groups()
+        if name in _OURS:
+            raise UserError(f"resources.sbatch: wm itself sets --{name}; leave the line out")
+        words = shlex.split(value) if value else []
+        # submitit's own names have underscores: this replaces its line instead of adding a second one
+        found[name if name in {"open-mode", "signal"} else name.replace("-", "_")] = (
+            " ".join(words) if words else True
+        )
+    return found
+
+
+def _setup(order: Order) -> list[str]:
+    """The lines before Python starts. The first that fails ends the job, so that it does not look like a success."""
+    lines = [
+        "set -e",
+        "export SLURM_EXPORT_ENV=ALL",
+    ]  # srun gets these variables even where --export=NONE is usual
+    lines += [f"export {name}={shlex.quote(value)}" for name, value in order.environment.items()]
+    own = (order.resources.setup or "").splitlines()
+    path = order.environment.get("PYTHONPATH")
+    if own and path:  # a module that was loaded may have put a path of its own in place of ours
+        own.append(f'export PYTHONPATH={shlex.quote(path)}"${{PYTHONPATH:+:$PYTHONPATH}}"')
+    return lines + own
+
+
+def _check_folder(order: Order) -> None:
+    """SLURM and submitit both read % in the path of a log."""
+    if "%" in str(order.folder):
+        raise UserError(
+            f"{order.folder}: SLURM does not take a path with % for its logs; set --runs to another"
+        )
+
+
+_SET = "in the study's `resources` or in your profile"
+_FULL = "the queue takes no more of your jobs: `wm submit` again once some have ended"
+_HOURS = (
+    f"`sinfo --summarize` and `sacctmgr show qos` say what is allowed; lower `hours` {_SET}: a run that needs more is "
+    "continued in another allocation"
+)
+_TOO_MUCH = (
+    "`sinfo --format='%P %c %m %G'` says what the nodes of each partition have; lower `cpus`, `gpus`, `memory_gb` or "
+    f"`runs_per_gpu` {_SET}"
+)
+_SILENT = "`wm doctor` checks SLURM; `wm submit` again submits what is missing"
+_REMEDIES = {
+    r"maxsubmit|unable to accept|temporarily unavailable": _FULL,
+    r"maxwall|time ?limit is": _HOURS,
+    r"policy": f"`sacctmgr show assoc where user=$USER` and `sacctmgr show qos` say what you may ask for {_SET}",
+    r"invalid account": f"`sacctmgr show assoc where user=$USER` lists yours; set `account` {_SET}",
+    r"partition name|invalid partition|not permitted": f"`sinfo --summarize` lists them; set `partition` {_SET}",
+    r"invalid qos": f"`sacctmgr show assoc where user=$USER` lists yours; set `qos` {_SET}",
+    r"array": "`scontrol show config | grep -i array` says what is allowed",
+    r"memory|node configuration|processors|cpu count": _TOO_MUCH,
+    r"generic resource|gres": f"`sinfo --format='%P %G'` says what nodes have; set `gpus` or `gres` {_SET}",
+    r"feature": f"`sinfo --format='%P %f'` lists the features of nodes; set `constraint` {_SET}",
+    r"reservation": f"`scontrol show reservation` lists them; set `reservation` {_SET}",
+    r"node name": f"`sinfo --Node` lists the nodes; set `nodelist` and `exclude` {_SET}",
+    r"timed out|unable to contact|connect failure|refused": _SILENT,
+    r"unrecognized option|specification": f"see `begin`, `nice` and `sbatch` {_SET}",
+    r"not on the path": "log in where sbatch is, load its module, or use `--executor local`",
+}
+"""By what sbatch says; the first that fits."""
+
+
+def explain(words: str) -> str:
+    """What sbatch said, without its own name, and what to do about it."""
+    lines = [re.sub(r"^sbatch: (error: )?", "", line).strip() for line in words.splitlines()]
+    said = "; ".join(
+        dict.fromkeys(line.removeprefix("Batch job submission failed: ") for line in lines if line)
+    )
+    lower = said.lower()
+    remedy = next((text for pattern, text in _REMEDIES.items() if re.search(pattern, lower)), "")
+    return f"{said or 'sbatch said nothing'}\n{remedy}".strip()
