@@ -114,6 +114,7 @@ def read_where(node: Node, path: str, known: Known, problems: Problems) -> Where
     where = Where({}, node.mark, path)
     if not is_mapping(node, path, problems):
         return where
+    before = len(problems.found)
     for name, inner, mark, place in unique(flatten(node, path, problems), problems):
         spec = find(name)
         if spec is None and name != "design":
@@ -125,7 +126,7 @@ def read_where(node: Node, path: str, known: Known, problems: Problems) -> Where
             item_path = f"{place}[{index}]" if several else place
             values = _condition(name, spec, item, item_path, known, problems)
             where.fields.setdefault(name, []).extend(values)
-    if not where.fields:
+    if not where.fields and len(problems.found) == before:
         problems.add(node.mark, path, "names no field: it would select every run")
     return where
 
