@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from harness import claim
 from harness.disk import disk_errors
 from harness.errors import UserError
+from studies.cluster.owners import is_gone
+from studies.cluster.types import Cluster
 
 ABANDONED_SECONDS = 1800.0
 """Age after which a claim of a process that this machine cannot see is taken over.
@@ -23,8 +26,12 @@ class Locked(UserError):
 
 
 @contextmanager
-def locked(dispatch: Path) -> Iterator[claim.Claim]:
+def locked(dispatch: Path, cluster: Cluster | None = None) -> Iterator[claim.Claim]:
     """Holds a study's dispatch directory, which is made if it is missing.
+
+    Args:
+        dispatch: the directory.
+        cluster: is asked whether a follow-up job that holds the lock is gone.
 
     Raises:
         Locked: another process has it; says which.
@@ -35,7 +42,7 @@ def locked(dispatch: Path) -> Iterator[claim.Claim]:
     if _abandoned(folder):
         claim.take_over(folder)
     try:
-        held = claim.acquire(folder)
+        held = claim.acquire(folder, is_gone=partial(is_gone, cluster=cluster))
     except claim.OwnedElsewhere as error:
         raise Locked(
             f"{dispatch.parent.name} is being submitted or cancelled by {error.owner}: try again once it has ended"

@@ -1,0 +1,85 @@
+"""What a submission does with each run of a selection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from harness.rundir import RunDir
+from studies.cluster.policy import Decision, Policy, decide
+from studies.cluster.records import Assignment, Dispatch, read_events
+from studies.cluster.types import Queued
+from studies.store import StoredRun
+from studies.survey import Seen
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A run, the state it is in, and what is done with it."""
+
+    seen: Seen
+    decision: Decision
+
+    @property
+    def run(self) -> StoredRun:
+        """The run."""
+        return self.seen.run
+
+
+def choose(
+    seen: Sequence[Seen],
+    dispatch: Dispatch,
+    queue: Mapping[str, Queued],
+    policies: Mapping[str, Policy],
+    *,
+    automatic: bool = False,
+) -> list[Choice]:
+    """Decides for each run; those that another study has are that study's to run.
+
+    Args:
+        seen: the runs and their states, as they are now.
+        dispatch: where they were dispatched before; its unanswered arrays were looked for.
+        queue: as it was before `seen` was gathered; a run whose last task it lists is never started.
+        policies: by kind of failure.
+        automatic: nobody asked for it: what was cancelled stays so.
+    """
+    chosen = []
+    for one in seen:
+        if one.run.reused_from:
+            continue
+        history = dispatch.assignments.get(one.run.hex, [])
+        state = RunDir(one.run.path).read_state() if one.run.path.exists() else None
+        nodes = _nodes(history[-1]) if history and one.condition.name in {"failed", "lost"} else ()
+        decision = decide(one.run.hex, one.condition, history, state, policies, nodes)
+        if decision.start and history and waits(history[-1], queue):
+            decision = replace(decision, start=False, because="queued")
+        if decision.start and automatic and _cancelled(one, dispatch, history):
+            decision = replace(decision, start=False, because="cancelled")
+        chosen.append(Choice(one, decision))
+    return chosen
+
+
+def waits(last: Assignment, queue: Mapping[str, Queued]) -> bool:
+    """Whether the queue lists a task, or nobody can say yet whether it does."""
+    if last.key is None:
+        return True
+    task = queue.get(last.key)
+    return task is not None and task.name == last.array.name
+
+
+def _cancelled(one: Seen, dispatch: Dispatch, history: Sequence[Assignment]) -> bool:
+    """Whether a person cancelled a run since it was last submitted."""
+    mark = dispatch.marks.get(one.run.hex)
+    if mark is None or mark.name != "cancelled":
+        return one.condition.name == "cancelled"
+    return not history or mark.time >= history[-1].array.time
+
+
+def _nodes(last: Assignment) -> tuple[str, ...]:
+    """Where a task ran last."""
+    hosts = [
+        event.get("node") or event.get("host")
+        for event in read_events(last.array, last.index)
+        if event["event"] == "begin"
+    ]
+    return tuple(host for host in hosts[-1:] if host)

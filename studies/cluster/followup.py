@@ -1,0 +1,133 @@
+"""The job that looks after a submission: once its arrays have ended it submits what the policies try again.
+
+It is ``wm submit`` without a person: it starts nothing that was never asked for and nothing that was cancelled, and
+ends with the next follow-up job in the queue if there is anything to look after. What it did is in
+``dispatch/<submission>/follow-up.log``.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import UserError
+from studies import packages
+from studies.cluster import clusters, submitting
+from studies.cluster.records import Dispatch, read_submission
+from studies.cluster.telling import told
+from studies.cluster.types import Cluster
+from studies.store import StoredRun, StudyDir
+from studies.survey import survey
+
+LOG = "follow-up.log"
+PATIENCE_SECONDS = 2400.0
+"""How long it tries again when the scheduler does not answer or another process submits; longer than a lock lasts."""
+SETTLE_SECONDS = 900.0
+"""How long it waits for runs to be accounted for whose jobs have just ended."""
+_PAUSE_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class FollowUp:
+    """A follow-up as a scheduler holds it: nothing but its place in ``dispatch/``.
+
+    Attributes:
+        folder: ``dispatch/<submission>``.
+        array, index: not used; whatever a job calls is made of the three.
+    """
+
+    folder: str
+    array: int = 0
+    index: int = 0
+
+    def __call__(self) -> None:
+        """Follows up."""
+        packages.verify()
+        follow_up(Path(self.folder))
+
+
+def follow_up(
+    folder: Path, cluster: Cluster | None = None, sleep: Callable[[float], None] = time.sleep
+) -> submitting.Outcome | None:
+    """Submits again what is left of all that was ever submitted of a study, and logs it.
+
+    Args:
+        folder: ``dispatch/<submission>``.
+        cluster: by default the one of the submission.
+        sleep: waits for some seconds.
+
+    Returns:
+        What it did; None if it could not, which the log explains.
+    """
+    submission = read_submission(folder)
+    study = StudyDir(folder.parent.parent, Path(submission.datasets).parent)
+    log = _Log(folder / LOG)
+    options = submitting.Options(
+        executor=submission.executor,
+        profile=submission.profile,
+        yes=True,
+        execute=submission.execute,
+        command=("follow-up", *submission.command),
+        follows=submission.follow_up,
+        say=log,
+    )
+    cluster = cluster or clusters.cluster_for(submission.executor)
+    waited = 0.0
+    while True:
+        try:
+            runs = submitted(study)
+            waited = _settle(runs, waited, sleep)
+            outcome = submitting.submit(study, runs, options, cluster)
+        except UserError as error:
+            log(str(error))
+            if waited >= PATIENCE_SECONDS:
+                log(f"gave up; continue with: wm submit {study.name}")
+                return None
+            sleep(_PAUSE_SECONDS)
+            waited += _PAUSE_SECONDS
+            continue
+        for line in told(study.name, outcome):
+            log(line)
+        return outcome
+
+
+def submitted(study: StudyDir) -> list[StoredRun]:
+    """The runs of the plan that were to be submitted at any time."""
+    dispatch = Dispatch(study.path)
+    wanted = set(dispatch.assignments)
+    for file in dispatch.path.glob("[0-9]*/submission.json"):
+        wanted |= set(read_submission(file.parent).selected)
+    return [run for run in study.planned if run.hex in wanted]
+
+
+def _settle(runs: list[StoredRun], waited: float, sleep: Callable[[float], None]) -> float:
+    """Waits for runs whose state is not certain: the accounting hears of the end of a job after the queue."""
+    while waited < SETTLE_SECONDS:
+        if all(one.condition.confirmed for one in survey(runs)):
+            break
+        sleep(_PAUSE_SECONDS)
+        waited += _PAUSE_SECONDS
+    return waited
+
+
+class _Log:
+    """Lines on standard output and in a file, each with the time."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def __call__(self, text: str) -> None:
+        line = f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}"
+        print(line, flush=True)
+        try:
+            with self._file.open("a") as stream:
+                stream.write(line + "\n")
+        except OSError:  # a full disk is no reason to leave the runs
+            return
+
+
+if __name__ == "__main__":
+    FollowUp(sys.argv[1])()
