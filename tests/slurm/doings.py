@@ -19,7 +19,8 @@ from harness.rundir import Failure, RunDir, RunState
 EXECUTE = "doings:execute"
 PACED = "doings:paced"
 STEPS = 4
-_LONG_STEPS, _LONG_SECONDS = 600, 0.25
+_LONG_STEPS, _LONG_SECONDS = 300, 0.25
+_POLLS = 2
 _SEEN = (
     "CUDA_VISIBLE_DEVICES",
     "MUJOCO_EGL_DEVICE_ID",
@@ -122,32 +123,27 @@ def _end(run: RunDir, state: RunState, ending: str) -> str:
 def paced(run: RunDir, *, stop, owns, datasets) -> str:
     """A real run that stands still at every gate until it is opened.
 
-    A gate is a line of the file `gates` in the study's directory: an iteration. The run stands in the middle of it
-    until `open.<iteration>` exists beside.
+    A gate is a number in the file `gates` in the study's directory: of lines of metrics.jsonl. With so many, and some
+    steps later, the run stands until `open.<number>` exists beside; that it stands, `at.<number>` says.
     """
     from harness.entry import execute as train
 
     study = run.path.parent.parent
-    gates = [int(line) for line in (study / "gates").read_text().split()]
-    asked = {}
+    gates = [int(word) for word in (study / "gates").read_text().split()]
+    polls = dict.fromkeys(gates, 0)
 
     def stop_at_gates() -> bool:
-        state = run.read_state()
-        at = state.iteration if state else 0
-        asked[at] = asked.get(at, 0) + 1
-        if at in gates and asked[at] > 5:  # some steps into the iteration, which a kill will undo
-            while not (study / f"open.{at}").exists():
-                (run.path / f"at.{at}").touch()
-                if stop():
-                    return True
-                time.sleep(0.05)
+        lines = len(list(run.read_metrics()))
+        for gate in gates:
+            polls[gate] += lines >= gate
+            if polls[gate] > _POLLS:  # in the middle of something that a kill will undo
+                (run.path / f"at.{gate}").touch()
+                while not (study / f"open.{gate}").exists() and not stop():
+                    time.sleep(0.05)
         return bool(stop())
 
     with (run.path / "did.jsonl").open("a") as file:
         file.write(
-            json.dumps(
-                {"job": os.environ.get("SLURM_JOB_ID"), "restart": os.environ.get("SLURM_RESTART_COUNT")}
-            )
+            json.dumps({"job": os.environ.get("SLURM_JOB_ID"), "lines": len(list(run.read_metrics()))}) + "\n"
         )
-        file.write("\n")
     return train(run, stop=stop_at_gates, owns=owns, datasets=datasets)
