@@ -51,7 +51,7 @@ def test_home_is_used_where_the_configuration_folder_is_not_named(home, tmp_path
 
 
 def test_a_missing_profile_that_was_named_lists_what_there_is(home, monkeypatch):
-    with pytest.raises(UserError, match="no profile bigg: .* holds none"):
+    with pytest.raises(UserError, match=r"no profile bigg: .* holds none"):
         load_profile("bigg")
     (home / "big.yaml").write_text("executor: local")
     (home / "cpu.yaml").write_text("executor: local")
@@ -118,12 +118,12 @@ def test_every_mistake_of_a_file_is_told_with_its_place(home):
     with pytest.raises(UserError) as caught:
         read_profile(file)
     lines = str(caught.value).replace(str(file), "F").splitlines()
+    gpus = "gpus are what a study says (its resources): a profile's would never count"
     assert lines == [
         "F:1:11: executor: must be slurm or local, not the text 'slrum' (did you mean slurm?)",
         "F:3:13: resources.default.acount: unknown field resources.acount (did you mean resources.account?)",
         "F:3:32: resources.default.hours: must be a number or null, not the text '12' (remove the quotes)",
-        "F:3:44: resources.default.gpus: gpus are what a study says (its resources): "
-        "a profile's would never count",
+        f"F:3:44: resources.default.gpus: {gpus}",
         "F:5:16: resources.rules[0].where.sise: unknown field sise (did you mean size?)",
         "F:6:12: follow_up: must be a mapping of resources, or false for no such job, not the text 'yes'",
         "F:8:26: policies.host-memory.retries: must be at least 0, not -1",
