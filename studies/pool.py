@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from harness.config import RunConfig
+from harness.provenance import peak_memory_mb
 from harness.rundir import RunDir
 from studies import machine, packages
 from studies.machine import Division
@@ -67,6 +68,7 @@ class Worker:
     started: float
     packed: bool = False  # another one ran at its side at some time
     told: float | None = None  # when it alone was asked to leave
+    peak_mb: float = 0.0  # its largest resident size so far
 
 
 @dataclass(frozen=True)
@@ -239,21 +241,21 @@ class Pool:
         return Worker(job, slot, process, said, time.time())
 
     def _collect_ended(self) -> None:
-        ended = [(worker, memory) for worker in self._running if (memory := _reap(worker)) is not None]
+        ended = [worker for worker in self._running if _has_ended(worker)]
         if not ended:
             return
         kills = machine.memory_kills()
         oom, self._memory_kills = kills > self._memory_kills, kills
-        for worker, memory in ended:
+        for worker in ended:
             self._running.remove(worker)
-            outcome = self._outcome(worker, memory, oom=oom)
+            outcome = self._outcome(worker, oom=oom)
             worker.said.close()
             self._report.outcomes.append(outcome)
             self._observer.ended(outcome)
             if outcome.condition.kind == "disk":
                 self._stop_because(f"cannot write to the disk ({outcome.condition.note})")
 
-    def _outcome(self, worker: Worker, memory: float, *, oom: bool) -> Outcome:
+    def _outcome(self, worker: Worker, *, oom: bool) -> Outcome:
         run, status = worker.job.run, worker.process.returncode
         condition, _ = observe(run.path, time.time())
         asked = self._level > 0 or worker.told is not None
@@ -265,7 +267,7 @@ class Pool:
             note = _death(status, oom=oom) if status < 0 else (said or [f"ended with status {status}"])[-1]
             condition = Condition("lost", note=note)
         seconds = time.time() - worker.started
-        return Outcome(run, condition, seconds, status == OWNED, status, memory, oom, worker.packed)
+        return Outcome(run, condition, seconds, status == OWNED, status, worker.peak_mb, oom, worker.packed)
 
     def _pass_on(self) -> None:
         for worker in self._running:
@@ -320,13 +322,19 @@ def _deaf() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _reap(worker: Worker) -> float | None:
-    """The peak memory in MB of a worker that has ended; None if it runs."""
+def _has_ended(worker: Worker) -> bool:
+    """Whether a worker has ended; notes its peak memory meanwhile.
+
+    What the kernel says at the end counts only if it is more than this process ever had, which a child begins with.
+    """
+    worker.peak_mb = max(worker.peak_mb, peak_memory_mb(worker.process.pid))
     pid, status, usage = os.wait4(worker.process.pid, os.WNOHANG)
     if not pid:
-        return None
+        return False
     worker.process.returncode = os.waitstatus_to_exitcode(status)
-    return usage.ru_maxrss / 1024
+    if usage.ru_maxrss / 1024 > peak_memory_mb():
+        worker.peak_mb = usage.ru_maxrss / 1024
+    return True
 
 
 def _death(status: int, *, oom: bool) -> str:

@@ -1,5 +1,8 @@
 """A run that only counts, in place of `harness.entry.execute`; what it does is the name of its design.
 
+quick, longer, slow, diverges, fails, raises, full: as they say; dies (by SIGKILL), crashes-once: the first attempt;
+crashes: every attempt; no-room: the first attempt finds no GPU memory; eats: 200 MB for a moment.
+
 Every iteration appends its number to `counted.txt`; a continued run goes on where the state file stopped.
 """
 
@@ -12,6 +15,7 @@ from harness.config import RunConfig, run_id
 from harness.rundir import Failure, RunDir, RunState
 
 EXECUTE = "fakes:execute"
+MEAL = 200 * 2**20  # bytes that the design `eats` fills for a moment
 HERE = str(Path(__file__).parent)
 
 
@@ -44,11 +48,11 @@ def counted(run: RunDir) -> list[int]:
 
 
 def execute(run: RunDir, *, stop, owns, datasets) -> str:
-    """Counts to 5, or slowly to 400."""
+    """Counts to 5, 50 or 400, from where the state file stopped; a retried failure starts anew."""
     design = run.read_config().design
     state = run.read_state() or RunState(id=run.id, state="running", attempt=0)
     state.attempt += 1
-    state.state, state.iterations = "running", 400 if design == "slow" else 5
+    state.state, state.iterations = "running", {"slow": 400, "longer": 50}.get(design or "", 5)
     print(f"attempt {state.attempt} with {os.environ['OMP_NUM_THREADS']} threads", flush=True)
     while state.iteration < state.iterations:
         if stop():
@@ -60,16 +64,24 @@ def execute(run: RunDir, *, stop, owns, datasets) -> str:
         state.phase, state.progress = "collecting", state.iteration / state.iterations
         state.last_return, state.heartbeat = float(state.iteration), time.time()
         run.write_state(state)
-        _misbehave(design, state)
+        _misbehave(run, design, state)
         time.sleep(0.02)
     return _end(run, state, "diverged" if design == "diverges" else "done")
 
 
-def _misbehave(design: str | None, state: RunState) -> None:
+def _misbehave(run: RunDir, design: str | None, state: RunState) -> None:
     if design == "raises":
         raise ValueError("a bug [sic]")
-    if design == "dies" and state.attempt == 1 and state.iteration == 3:
+    first = state.attempt == 1
+    if (design, first, state.iteration) == ("dies", True, 3):
         os.kill(os.getpid(), signal.SIGKILL)
+    if design == "crashes" or (design, first, state.iteration) == ("crashes-once", True, 3):
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if design == "eats" and state.iteration == 1:
+        bytearray(b"x") * MEAL
+    if design == "no-room" and not (run.path / "state.previous.json").exists():
+        state.error = Failure("gpu-memory", "no room by design", "Traceback: ...")
+        state.iteration = state.iterations
     if design in {"fails", "full"}:
         state.error = Failure("disk" if design == "full" else "code", f"{design} by design", "Traceback: ...")
         state.iteration = state.iterations
