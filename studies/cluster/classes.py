@@ -84,7 +84,7 @@ def plan_arrays(wanted: Sequence[Wanted], limits: Limits) -> list[PlannedArray]:
     """
     classes: dict[Granted, list[Wanted]] = {}
     for one in sorted(wanted, key=lambda one: one.run.seed):  # stable: the plan's order within a seed
-        classes.setdefault(_settled(one.granted, limits), []).append(one)
+        classes.setdefault(settled(one.granted, limits), []).append(one)
     tasks = {granted: _packed(runs, granted.runs_per_gpu) for granted, runs in classes.items()}
     ends = _round_ends(wanted) if len(classes) > 1 else []
     arrays = [
@@ -133,8 +133,8 @@ def fitting(
     return now, later
 
 
-def _settled(granted: Granted, limits: Limits) -> Granted:
-    """Hours within the partition's limit; no packing over several GPUs."""
+def settled(granted: Granted, limits: Limits) -> Granted:
+    """What a cluster can grant: hours within the partition's limit, and no packing over several GPUs."""
     longest = _longest_hours(granted, limits)
     runs = granted.runs_per_gpu if _gpus(granted) <= 1 else 1
     hours = granted.hours if longest is None else min(granted.hours, longest)
