@@ -10,13 +10,25 @@ import typer
 
 from harness.errors import RunError, UserError
 from studies import packages
-from studies.cli import checking, datasets, inspecting, listing, planning, results, running, status, upkeep
+from studies.cli import (
+    checking,
+    datasets,
+    inspecting,
+    listing,
+    planning,
+    results,
+    running,
+    status,
+    submitting,
+    upkeep,
+)
 
 _HELP = """Studies of visual world models: a YAML grid of designs, tasks and seeds becomes runs and figures.
 
     wm init mine          a commented study to start from: mine.yaml
     wm plan mine.yaml     what it would run, and what that costs
     wm run mine.yaml      runs it here; call it again to continue
+    wm submit mine.yaml   hands it to SLURM and returns; wm status mine shows it
     wm report mine        figures, tables and an HTML report
 """
 
@@ -53,7 +65,18 @@ def _options(
     del version
 
 
-for module in (planning, listing, checking, running, status, inspecting, results, datasets, upkeep):
+for module in (
+    planning,
+    listing,
+    checking,
+    running,
+    submitting,
+    status,
+    inspecting,
+    results,
+    datasets,
+    upkeep,
+):
     module.register(app)
 
 
@@ -62,18 +85,26 @@ def main() -> None:
     try:
         packages.verify()
         app(prog_name="wm")
-    except UserError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
-    except RunError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2 if error.kind == "corrupt" else 1)  # what the request names is damaged; no run failed
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except Exception:
+    except Exception as error:
+        if _is_of_debugged_run(error):
+            raise
+        if isinstance(error, UserError):
+            print(error, file=sys.stderr)
+            sys.exit(2)
+        if isinstance(error, RunError):
+            print(error, file=sys.stderr)
+            sys.exit(2 if error.kind == "corrupt" else 1)  # what the request names is damaged; no run failed
         print(
             "a bug in wm; the traceback says where, `wm doctor` checks the installation",
             file=sys.stderr,
         )
         raise
+
+
+def _is_of_debugged_run(error: Exception) -> bool:
+    """Whether an exception came out of a run under `--debug`, for whoever debugs it."""
+    notes: list[str] = getattr(error, "__notes__", [])
+    return any(note.startswith(POST_MORTEM) for note in notes)

@@ -75,23 +75,23 @@ def follow_up(
         say=log,
     )
     cluster = cluster or clusters.cluster_for(submission.executor)
-    waited = 0.0
+    waited, pause = 0.0, _PAUSE_SECONDS
     while True:
         try:
             runs = submitted(study)
             waited = _settle(runs, waited, sleep)
             outcome = submitting.submit(study, runs, options, cluster)
+            for line in told(study.name, outcome):
+                log(line)
+            if outcome.handed is None or outcome.handed.arrays or not outcome.handed.error:
+                return outcome
         except UserError as error:
             log(str(error))
-            if waited >= PATIENCE_SECONDS:
-                log(f"gave up; continue with: wm submit {study.name}")
-                return None
-            sleep(_PAUSE_SECONDS)
-            waited += _PAUSE_SECONDS
-            continue
-        for line in told(study.name, outcome):
-            log(line)
-        return outcome
+        if waited >= PATIENCE_SECONDS:
+            log(f"gave up; continue with: wm submit {study.name}")
+            return None
+        sleep(pause)
+        waited, pause = waited + pause, 2 * pause
 
 
 def submitted(study: StudyDir) -> list[StoredRun]:

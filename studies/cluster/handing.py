@@ -15,12 +15,13 @@ from functools import partial
 from pathlib import Path
 
 from harness import claim
+from harness.errors import UserError
 from harness.rundir import RunDir
 from studies.cluster.classes import PlannedArray
 from studies.cluster.granting import Granted
 from studies.cluster.owners import is_gone
 from studies.cluster.records import Array, Dispatch, read_submission
-from studies.cluster.types import Cluster, Order, Queued, SubmissionError
+from studies.cluster.types import Cluster, Order, Queued
 
 FOLLOW_UP = "studies.cluster.followup:FollowUp"
 _SOON = "now+10minutes"
@@ -58,14 +59,14 @@ class Handover:
         """Submits one array; runs that failed are pending from here on, unless it is refused.
 
         Raises:
-            SubmissionError: it was refused; the runs are as they were.
+            UserError: it was refused; the runs are as they were.
         """
         tasks = [[(one.run, one.entry) for one in task] for task in planned.tasks]
         array = self.dispatch.add_array(self.folder, self.cluster.name, planned.resources, tasks)
         again = [one.run.path for task in planned.tasks for one in task if self._forget_failure(one.run.path)]
         try:
             job = self.cluster.submit(order(array, planned, self.environment))
-        except SubmissionError as error:
+        except UserError as error:
             self.dispatch.answered(array, error=str(error))
             for path in again:
                 _remember_failure(path)
@@ -77,7 +78,7 @@ class Handover:
         """Submits the job that looks after some jobs once they have ended; without any, it does so soon.
 
         Raises:
-            SubmissionError: it was refused.
+            UserError: it was refused.
         """
         number = len(list(self.folder.glob("array-*.runs.jsonl")))
         if not after:

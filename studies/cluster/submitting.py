@@ -30,7 +30,7 @@ from studies.cluster.handing import Handed, Handover, described, follow_ups, liv
 from studies.cluster.lock import locked
 from studies.cluster.profile import load_profile
 from studies.cluster.records import Array, Dispatch
-from studies.cluster.types import Cluster, Queued, SubmissionError
+from studies.cluster.types import Cluster, Queued
 from studies.cluster.unanswered import ask_queue, reconcile
 from studies.cost import estimate
 from studies.estimating import measured_for
@@ -129,15 +129,14 @@ def submit(
         asks: puts a yes-or-no question to a person.
 
     Raises:
-        UserError: nothing was submitted: another process submits, the scheduler does not answer, the disk is too
-            small for a single run, or the person said no. That the scheduler refused an array is in the outcome.
+        UserError: nothing was submitted: another process submits, the scheduler does not answer, or the person said
+            no. That the scheduler refused an array is in the outcome.
     """
     dispatch = Dispatch(study.path)
     with locked(dispatch.path, cluster) as lock:
         queue = ask_queue(cluster)
         found = reconcile(dispatch, queue, cluster.name)
         drafted = draft(study, runs, options, cluster, queue)
-        check_disk(study, drafted)
         _ask(study, drafted, options, asks)
         return Outcome(drafted, _hand_over(study, drafted, options, cluster, lock, found))
 
@@ -282,7 +281,7 @@ def _arrays(
         else:
             try:
                 array = handover.array(one)
-            except SubmissionError as error:
+            except UserError as error:  # a refusal, or an option that no job can have
                 handed.error = str(error)
         if handed.error:
             handed.refused = list(planned[number - 1 :])
@@ -297,7 +296,7 @@ def _follow_up(
 ) -> None:
     try:
         handed.follow_up = handover.follow_up(name, resources, after)
-    except SubmissionError as error:
+    except UserError as error:
         handed.alone = str(error)
 
 

@@ -16,7 +16,7 @@ def told(name: str, outcome: Outcome) -> list[str]:
 
     Args:
         name: of the study.
-        outcome: of `submit`.
+        outcome: of `submit`; that something was refused comes last.
     """
     choices, handed = outcome.draft.choices, outcome.handed
     lines = []
@@ -38,6 +38,8 @@ def told(name: str, outcome: Outcome) -> list[str]:
         lines.append(
             f"the follow-up job was refused, so that failures wait for: wm submit {name}\n{handed.alone}"
         )
+    if handed.error:
+        lines.append(refusal(name, handed))
     return lines
 
 

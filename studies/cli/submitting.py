@@ -1,0 +1,214 @@
+"""`wm submit` and `wm cancel`: what hands runs to a scheduler, and takes them back."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from studies.cli.options import RUN, Only, Overrides, Prefix, Runs, Study, say
+
+if TYPE_CHECKING:
+    from studies.cluster.submitting import Draft
+    from studies.plan import Plan
+    from studies.store import StoredRun
+
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the verbs to the command line."""
+    app.command(rich_help_panel=RUN)(submit)
+    app.command(rich_help_panel=RUN)(cancel)
+
+
+def submit(
+    study: Study,
+    overrides: Overrides = None,
+    only: Only = None,
+    run_: Prefix = None,
+    executor: Annotated[
+        str | None,
+        typer.Option(
+            "--executor", metavar="slurm|local", help="Where; by default SLURM, or what the profile says."
+        ),
+    ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option("--profile", metavar="NAME", help="Another profile than ~/.config/wm/profile.yaml."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the batch scripts; write and submit nothing.")
+    ] = False,
+    yes: Yes = False,
+    follow_up: Annotated[
+        bool,
+        typer.Option(
+            "--follow-up/--no-follow-up",
+            help="Let a small job look after the study once its jobs have ended, and try again what can be.",
+        ),
+    ] = True,
+    runs: Runs = None,
+    adopt: Annotated[
+        bool, typer.Option("--adopt", help="Let this file replace the study of the same name.")
+    ] = False,
+) -> None:
+    """Hands a study to SLURM as job arrays, or to a pool here that outlives the terminal; returns at once.
+
+    Call it again at any time: it submits what is neither done nor queued, and what failed for a reason that
+    trying again may mend. `wm status` shows how it goes, `wm cancel` stops it.
+    """
+    from studies import store, worker
+    from studies.cluster import clusters, submitting
+    from studies.cluster.telling import told
+    from studies.cluster.types import SubmissionError
+    from studies.freeze import freeze
+    from studies.plan import read_plan
+
+    found = read_plan(study, store.runs_root(runs), overrides or [], strict=runs is not None)
+    chosen = store.select(found.runs, only or [], run_ or [])
+    options = submitting.Options(
+        executor=_executor(executor, profile),
+        profile=profile,
+        yes=yes,
+        follow_up=follow_up,
+        execute=worker.EXECUTE,
+        command=tuple(sys.argv[1:]),
+        say=say,
+    )
+    cluster = clusters.cluster_for(options.executor)
+    drafted = submitting.draft(found.home, chosen, options, cluster)
+    _check(found, drafted, options.executor)
+    if dry_run:
+        for script in submitting.scripts(found.home, drafted, cluster):
+            print(script)
+        _say_draft(found.name, drafted)
+        return
+    opened = freeze(found, adopt=adopt)  # what is refused above writes nothing
+    outcome = submitting.submit(opened, chosen, options, cluster, _asks)
+    *lines, last = told(opened.name, outcome)
+    for line in lines:
+        say(line)
+    if outcome.handed is not None and outcome.handed.error:
+        raise SubmissionError(last)
+    say(last)
+
+
+def _executor(given: str | None, profile: str | None) -> str:
+    """The executor that was asked for, else the profile's, else SLURM where it is."""
+    import shutil
+
+    from harness.errors import UserError
+    from harness.registry import suggest
+    from studies.cluster.clusters import EXECUTORS
+    from studies.cluster.profile import load_profile
+
+    executor = given or load_profile(profile).executor
+    if executor is None:
+        if shutil.which("sbatch") is None:
+            raise UserError(
+                "there is no SLURM here: sbatch is not on the PATH. "
+                "`--executor local` runs the study on this machine, in the background"
+            )
+        return "slurm"
+    if executor not in EXECUTORS:
+        hint = suggest(executor, EXECUTORS)
+        raise UserError(f"--executor {executor}: there is {' and '.join(EXECUTORS)}{hint}")
+    return executor
+
+
+def _check(found: Plan, drafted: Draft, executor: str) -> None:
+    """What must be there before anything is written."""
+    from studies import dispatch
+    from studies.cluster import submitting
+    from studies.offline import check_datasets
+
+    check_datasets(found.home.root, drafted.starts)
+    if executor == "local":
+        dispatch.check_rendering(drafted.starts)
+    submitting.check_disk(found.home, drafted)
+
+
+def _say_draft(name: str, drafted: Draft) -> None:
+    """What would be submitted, and what is left."""
+    from studies.cluster.handing import described
+    from studies.cluster.telling import left, started
+
+    for number, array in enumerate(drafted.now, 1):
+        say(f"array {number} of {len(drafted.now)}: {described(array)}")
+    if drafted.later:
+        tasks = sum(len(array.tasks) for array in drafted.later)
+        say(f"{tasks} tasks for which the queue has no room now would come later")
+    if words := left(drafted.choices, name):
+        say(words)
+    runs = sum(array.runs for array in drafted.now)
+    hours = sum(len(array.tasks) * array.allocation.hours for array in drafted.now)
+    text = f"would submit {drafted.tasks} tasks of {runs} runs, at most {hours:,.0f} hours in all"
+    detail = started(drafted.choices)
+    say(f"{text}: {detail}" if drafted.now else "would submit nothing")
+
+
+def _asks(question: str) -> bool:
+    from harness.errors import UserError
+
+    if not sys.stdin.isatty():
+        raise UserError(f"{question} There is no terminal to ask on: add --yes")
+    return typer.confirm(f"{question} Go on?", err=True)
+
+
+def cancel(
+    study: Study,
+    only: Only = None,
+    run_: Prefix = None,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--kind",
+            metavar="KIND",
+            help="Only runs that failed in this way or are tried again after it; may be repeated.",
+        ),
+    ] = None,
+    yes: Yes = False,
+    runs: Runs = None,
+) -> None:
+    """Stops submitted runs; they write a checkpoint, and `wm submit` continues them."""
+    from harness.errors import UserError
+    from studies import store
+    from studies.cluster import cancelling
+
+    opened = store.open_study(study, store.runs_root(runs), strict=runs is not None)
+    chosen = store.select(opened.planned, only or [], run_ or [])
+    _check_kinds(kind or [])
+    if not (only or run_ or kind or yes) and not _asks(f"all {_count(chosen)} of {opened.name} are to stop."):
+        raise UserError("nothing was cancelled")
+    done = cancelling.cancel(opened, chosen, kind or [])
+    say(
+        f"{len(done.running)} running and {len(done.waiting)} waiting runs cancelled, {done.tasks} tasks ended"
+    )
+    for number, why in (
+        (len(done.finished), "done"),
+        (len(done.idle), "not in the queue"),
+        (len(done.elsewhere), "running outside of the queue (`wm run`): stop them there"),
+    ):
+        if number:
+            say(f"{number} not cancelled: {why}")
+    if done.follow_ups:
+        say("the job that was to look after the study is cancelled too")
+    if done.running or done.waiting:
+        say(f"continue with: wm submit {opened.name}")
+
+
+def _count(runs: list[StoredRun]) -> str:
+    return f"{len(runs)} run{'s' * (len(runs) != 1)}"
+
+
+def _check_kinds(kinds: list[str]) -> None:
+    from harness.errors import UserError
+    from harness.registry import suggest
+    from studies.cluster.profile import KINDS
+
+    for kind in kinds:
+        if kind not in KINDS:
+            near = suggest(kind, KINDS)
+            raise UserError(f"--kind {kind}: no such kind{near}; there are {', '.join(KINDS)}")
