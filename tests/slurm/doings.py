@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 
 import harness
-from harness.errors import RunError
 from harness.rundir import Failure, RunDir, RunState
 
 EXECUTE = "doings:execute"
@@ -31,22 +30,24 @@ _SEEN = (
 
 
 def execute(run: RunDir, *, stop, owns, datasets) -> str:
-    """Counts to `STEPS`, and does what the design's name says after the second step."""
+    """Counts to `STEPS`, and after the second step does what the design's name says, in every attempt."""
     doing = (run.read_config().design or "quick").partition("-")[0]
     state = run.read_state() or RunState(id=run.id, state="running", attempt=0)
     state.attempt += 1
     state.state, state.iterations = "running", _LONG_STEPS if doing == "long" else STEPS
     _tell(run, state)
+    done = False
     while state.iteration < state.iterations:
         if stop() and doing != "stubborn":
             return _end(run, state, "preempted")
         if not owns():
             return "preempted"
-        _tick(run, state)
-        if state.iteration == 2:
+        if state.iteration == 2 and not done:
+            done = True
             ending = _do(doing, run, state, stop)
             if ending:
                 return _end(run, state, ending)
+        _tick(run, state)
         time.sleep(_LONG_SECONDS if doing == "long" else 0)
     return _end(run, state, "diverged" if doing == "diverges" else "done")
 
@@ -86,10 +87,10 @@ def _do(doing: str, run: RunDir, state: RunState, stop) -> str | None:
     if doing == "eats":
         _eat(int((run.read_config().design or "").rpartition("-")[2]))
         return _wait(run, state, stop, seconds=5)
-    if doing == "full":
-        raise RunError("disk", "the disk is full by design", "Make room.")
-    if doing == "gpu":
-        state.error = Failure("gpu-memory", "CUDA out of memory by design", "Traceback: ...")
+    if doing in {"full", "gpu"}:
+        state.error = Failure(
+            "disk" if doing == "full" else "gpu-memory", f"{doing} by design", "Traceback: ..."
+        )
         return "failed"
     return None
 

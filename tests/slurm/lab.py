@@ -18,7 +18,7 @@ from scripts.slurm.cluster import Cluster
 from tests.slurm import doings
 
 HERE = Path(__file__).parent
-ROOT = HERE.parent.parent
+WM = HERE / "wm.py"
 SECONDS = 120.0
 """How long something that must come is waited for."""
 
@@ -156,7 +156,7 @@ class Study:
     ) -> subprocess.CompletedProcess[str]:
         """Calls the command line and checks its exit status."""
         done = subprocess.run(
-            [sys.executable, "-P", str(HERE / "wm.py"), *arguments],
+            [sys.executable, "-P", str(WM), *arguments],
             cwd=cwd or self.lab.work,
             env=self.environment | environment,
             stdin=subprocess.DEVNULL,

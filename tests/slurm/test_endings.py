@@ -33,7 +33,7 @@ def test_every_ending_of_a_task_is_told_by_its_kind(endings):
 def test_the_reason_of_a_failure_is_told_in_words(endings):
     rows = endings.becomes(ENDINGS)
     assert "a bug [sic]" in rows["raises"]["note"]
-    assert "the disk is full by design" in rows["full"]["note"]
+    assert "full by design" in rows["full"]["note"]
     assert "SIGSEGV" in rows["segfaults"]["note"]
     assert "SIGKILL" in rows["dies"]["note"]
     assert "memory" in rows["eats-900"]["note"].lower()

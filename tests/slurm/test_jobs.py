@@ -45,11 +45,9 @@ def test_runs_are_cancelled_running_or_waiting_by_wm_or_by_hand(lab):
 
 def test_a_node_that_goes_down_costs_no_run(lab):
     """Its jobs are queued again; one that may not be requeued is told as a failure of the node."""
-    rules = [{"where": {"design": "waits-left"}, "sbatch": "no-requeue"}]
-    study = lab.study(
-        "nodes", ["waits-requeued", "waits-left"], resources={"nodelist": LOST_NODE}, rules=rules
-    )
-    study.submit().begun("waits-requeued").begun("waits-left")
+    study = lab.study("nodes", ["waits-requeued", "waits-left"], resources={"nodelist": LOST_NODE}).submit()
+    study.begun("waits-requeued").begun("waits-left")
+    lab.cluster.call("scontrol", "update", f"JobId={study.job_of('waits-left')}", "Requeue=0")
     lab.cluster.node_down(LOST_NODE)
     rows = study.becomes({"waits-requeued": "preempted", "waits-left": "failed:node"})
     assert rows["waits-requeued"]["queued"]
