@@ -21,9 +21,9 @@ from studies.worker import EXECUTE
 def to_do(seen: Sequence[Seen]) -> list[StoredRun]:
     """The runs to start or continue, seed by seed, so that an early look compares all designs.
 
-    A run that is reused from another study is that study's to run.
+    A run that is reused from another study is that study's to run; one that is queued is its task's.
     """
-    runs = [one.run for one in seen if one.condition.name in CONTINUED and not one.run.reused_from]
+    runs = [one.run for one in unqueued(seen) if one.condition.name in CONTINUED and not one.run.reused_from]
     return sorted(runs, key=lambda run: run.seed)
 
 
@@ -94,24 +94,33 @@ def run_pool(seen: Sequence[Seen], todo: Sequence[StoredRun], workers: int | Non
 
 
 def run_in_foreground(run: StoredRun, datasets: Path) -> str:
-    """Executes one run in this process; its exceptions come through, for a debugger.
+    """Executes one run in this process, whose signals and terminal are left alone; its exceptions come through.
 
     Raises:
-        UserError: another process owns the run.
+        OwnedElsewhere: another process owns the run.
     """
     from harness.claim import acquire
     from harness.config import RunConfig
-    from harness.entry import execute
-    from studies.worker import Stop
+    from harness.registry import load
+    from studies.cluster.owners import is_gone
 
     directory = RunDir.create(run.path, RunConfig.model_validate(run.config))
-    claim = acquire(directory.path)
-    stop = Stop()
-    stop.on_signals()
+    claim = acquire(directory.path, is_gone)
     try:
-        return execute(directory, stop=stop, owns=claim.still_mine, datasets=datasets, debug=True)
+        return str(load(EXECUTE)(directory, owns=claim.still_mine, datasets=datasets, debug=True))
     finally:
         claim.release()
+
+
+def unqueued(seen: Sequence[Seen]) -> list[Seen]:
+    """The runs that wait in no scheduler's queue."""
+    return [one for one in seen if one.condition.name == "running" or not one.condition.queued]
+
+
+def queued(seen: Sequence[Seen], study: str) -> str:
+    """`12 of them are queued: wm status mine`, or the empty string."""
+    number = len(seen) - len(unqueued(seen))
+    return f"{number} of them {'is' if number == 1 else 'are'} queued: wm status {study}" if number else ""
 
 
 def counts(seen: Sequence[Seen]) -> str:

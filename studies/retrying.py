@@ -13,11 +13,13 @@ from harness.errors import FailureKind, UserError
 from harness.registry import suggest
 from harness.rundir import RunDir
 from studies.alone import in_study
+from studies.cluster.owners import is_gone
+from studies.cluster.records import Assignment, Dispatch
 from studies.status import FINISHED
 from studies.store import StoredRun, StudyDir
 from studies.survey import Seen, survey
 
-_KINDS = FailureKind.__args__  # type: ignore[attr-defined]
+_KINDS = (*FailureKind.__args__, "cancelled", "lost")  # type: ignore[attr-defined]
 
 
 def reset(
@@ -30,9 +32,11 @@ def reset(
 ) -> list[StoredRun]:
     """Makes failed runs pending; they continue from their checkpoint unless `fresh`.
 
+    What only a scheduler knows of them (a lost node, a time limit, a failing setup line) is forgotten too.
+
     Args:
         runs: from which to choose; only those of their own study.
-        kinds: of failure; none: every kind.
+        kinds: of failure, also `cancelled` and `lost`; none: every failure.
         fresh: archive the run's directory and start anew, diverged and stopped runs too.
         by_name: the user named these runs, so `fresh` applies to finished ones as well.
         required: refuse to do nothing.
@@ -46,7 +50,8 @@ def reset(
                 f"--kind {kind}: no such kind{suggest(kind, _KINDS)}; there are {', '.join(_KINDS)}"
             )
     seen = survey(runs)
-    chosen = [one.run for one in seen if _wanted(one, kinds, fresh=fresh, by_name=by_name)]
+    dispatched = _Dispatched()
+    chosen = [one.run for one in seen if _wanted(one, kinds, dispatched, fresh=fresh, by_name=by_name)]
     if not chosen and required:
         hint = "; `--fresh --run PREFIX` starts a finished run anew"
         raise UserError(
@@ -55,27 +60,75 @@ def reset(
             + (hint if any(one.condition.name in FINISHED for one in seen) else "")
         )
     for run in chosen:
-        held = claim.acquire(run.path)
-        try:
-            if fresh:
-                archive(run.path)
-            else:
-                RunDir(run.path).state_file.replace(run.path / "state.previous.json")
-        finally:
-            if run.path.exists():
-                held.release()
+        _make_startable(run, fresh=fresh)
+        dispatched.mark_retried(run)
     return chosen
 
 
-def _wanted(one: Seen, kinds: Sequence[str], *, fresh: bool, by_name: bool) -> bool:
+class _Dispatched:
+    """What was ever submitted to a scheduler, of several studies."""
+
+    def __init__(self) -> None:
+        self._of: dict[Path, Dispatch] = {}
+
+    def last(self, run: StoredRun) -> Assignment | None:
+        """The task that listed a run last."""
+        study = run.path.parent.parent
+        if study not in self._of:
+            self._of[study] = Dispatch(study)
+        return self._of[study].assignments.get(run.hex, [None])[-1]
+
+    def mark_retried(self, run: StoredRun) -> None:
+        """Marks a run, if a scheduler may know something else of it."""
+        if self.last(run) is not None:
+            self._of[run.path.parent.parent].mark([run.hex], "retried")
+
+
+def commands(runs: Sequence[StoredRun]) -> list[str]:
+    """What starts runs again, in the way in which they were last started: `wm submit mine`."""
+    dispatched = _Dispatched()
+    found = set()
+    for run in runs:
+        last, study = dispatched.last(run), run.path.parent.parent.name
+        if last is not None:
+            executor = " --executor local" if last.array.executor == "local" else ""
+            found.add(f"wm submit {study}{executor}")
+        elif in_study(run.path):
+            found.add(f"wm run {study}")
+        else:
+            found.add(f"wm train CONFIG --output-dir {run.path}")
+    return sorted(found)
+
+
+def _wanted(one: Seen, kinds: Sequence[str], dispatched: _Dispatched, *, fresh: bool, by_name: bool) -> bool:
     name = one.condition.name
-    if one.run.reused_from or not one.run.path.exists():
+    if one.run.reused_from or one.condition.queued:
         return False
     if name == "failed":
         return not kinds or one.condition.kind in kinds
-    if not fresh or kinds:
+    if name in kinds:
+        return name in {"cancelled", "lost"}
+    if name == "lost" and not kinds and dispatched.last(one.run) is not None:
+        return True  # `wm submit` may have given it up
+    if not fresh or kinds or not one.run.path.exists():
         return False
     return name == "diverged" or (by_name and name != "running")
+
+
+def _make_startable(run: StoredRun, *, fresh: bool) -> None:
+    """Puts aside what is on disk of a run, or its failure; of some failures only a scheduler knows."""
+    state = RunDir(run.path).read_state()
+    if not (fresh and run.path.exists()) and (state is None or state.state != "failed"):
+        return
+    held = claim.acquire(run.path, is_gone)
+    try:
+        if fresh:
+            archive(run.path)
+        else:
+            RunDir(run.path).state_file.replace(run.path / "state.previous.json")
+    finally:
+        if run.path.exists():
+            held.release()
 
 
 def archive(path: Path) -> Path:

@@ -22,6 +22,7 @@ from studies.cli import (
     submitting,
     upkeep,
 )
+from studies.cli.options import POST_MORTEM
 
 _HELP = """Studies of visual world models: a YAML grid of designs, tasks and seeds becomes runs and figures.
 

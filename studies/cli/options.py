@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 PLAN, RUN, LOOK, RESULTS, UPKEEP = "Plan", "Run", "Look", "Results", "Upkeep"
 """The panels of `wm --help`."""
 
+POST_MORTEM = "raised in a run under --debug"
+"""How the note begins that such an exception carries."""
+
 
 def _directory(text: str) -> Path:
     """A directory; an empty text is what a shell makes of a variable that is not set."""

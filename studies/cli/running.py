@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
+from bdb import BdbQuit
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from studies.cli.options import RUN, Only, Overrides, Prefix, Runs, Study, say
+from studies.cli.options import POST_MORTEM, RUN, Only, Overrides, Prefix, Runs, Study, say
 
 if TYPE_CHECKING:
     from studies.pool import Report
@@ -38,13 +41,11 @@ def run(
     adopt: Annotated[
         bool, typer.Option("--adopt", help="Let this file replace the study of the same name.")
     ] = False,
-    debug: Annotated[
-        bool, typer.Option("--debug", help="One run, in this process; exceptions come through.")
-    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="One run, in this process, for a debugger.")] = False,
 ) -> None:
     """Runs a study here, several runs at once, with live progress.
 
-    Ctrl-C stops cleanly; calling again continues. Failed runs wait for `wm retry`.
+    Ctrl-C stops cleanly; calling again continues. Failed runs wait for `wm retry`, queued ones for their job.
     """
     from harness.errors import UserError
     from studies import dispatch, store
@@ -56,8 +57,9 @@ def run(
     found = read_plan(study, store.runs_root(runs), overrides or [], strict=runs is not None)
     seen = survey(store.select(found.runs, only or [], run_ or []))
     todo = dispatch.to_do(seen)
+    queued = dispatch.queued(seen, found.name)
     if debug and not todo:
-        raise UserError("nothing is left to run; `wm retry` makes failed runs startable again")
+        raise UserError(queued or "nothing is left to run; `wm retry` makes failed runs startable again")
     check_datasets(found.home.root, todo)
     dispatch.check_rendering(todo)
     dispatch.check_disk(found.home.root, todo, workers)
@@ -65,16 +67,31 @@ def run(
     datasets = opened.root / "datasets"
     if debug:
         _debug(todo, datasets)
-        return
+    if queued and todo:
+        say(f"left alone: {queued}")
     seen, report = dispatch.run_all([one.run for one in seen], workers, datasets)
     raise typer.Exit(_conclude(opened.name, seen, report))
 
 
-def _debug(todo: list[StoredRun], datasets: Path) -> None:
+def _debug(todo: list[StoredRun], datasets: Path) -> NoReturn:
+    """One run here, under whatever debugger there is; an exception of the run's carries a note for `main`."""
+    from harness.claim import OwnedElsewhere
     from studies import dispatch
 
     say(f"in this process: {todo[0].id}" + (f" (of {len(todo)}; choose with --run)" if len(todo) > 1 else ""))
-    ending = dispatch.run_in_foreground(todo[0], datasets)
+    try:
+        ending = dispatch.run_in_foreground(todo[0], datasets)
+    except BdbQuit:
+        if sys.gettrace() is not None:  # of a debugger that this program runs under
+            raise
+        say("left the debugger; the same command, or wm run, continues from the last checkpoint")
+        raise typer.Exit(INTERRUPTED) from None
+    except OwnedElsewhere:
+        raise
+    except Exception as error:
+        command = f"python -m pdb -m studies.cli {shlex.join(sys.argv[1:])}"
+        error.add_note(f"{POST_MORTEM}; to look around where it is raised: {command}")
+        raise
     say(ending)
     raise typer.Exit(1 if ending == "failed" else 0)
 
@@ -90,12 +107,19 @@ def _conclude(name: str, seen: list[Seen], report: Report | None) -> int:
     elsewhere = sum(one.condition.name == "running" for one in seen)
     if elsewhere:
         say(f"{elsewhere} of them run in another process; wm status {name} shows them")
-    left = any(one.condition.name in {"pending", "preempted", "lost"} for one in seen)
+    if queued := dispatch.queued(seen, name):
+        say(queued)
+    left = any(one.condition.name in {"pending", "preempted", "lost"} for one in dispatch.unqueued(seen))
     if left:
         say(f"continue with: wm run {name}")
     if report is not None and report.interrupted:
         return INTERRUPTED
-    if not left and not elsewhere and any(one.condition.name in {"done", "diverged"} for one in seen):
+    if (
+        not left
+        and not elsewhere
+        and not queued
+        and any(one.condition.name in {"done", "diverged"} for one in seen)
+    ):
         say(f"see the results with: wm report {name}")
     bad = any(one.condition.name in {"failed", "lost"} for one in seen)
     return 1 if bad or (report is not None and report.stopped_because) else 0
@@ -108,7 +132,9 @@ def retry(
     ] = None,
     kind: Annotated[
         list[str] | None,
-        typer.Option("--kind", metavar="KIND", help="Only failures of this kind; may be repeated."),
+        typer.Option(
+            "--kind", metavar="KIND", help="Only failures of this kind, cancelled or lost; may be repeated."
+        ),
     ] = None,
     only: Only = None,
     run_: Prefix = None,
@@ -126,7 +152,7 @@ def retry(
     ] = False,
     runs: Runs = None,
 ) -> None:
-    """Makes failed runs startable again; `wm run` then continues them."""
+    """Makes failed runs startable again, whatever failed; `wm submit` or `wm run` then continues them."""
     from studies import retrying, store
 
     everything, alone = _to_retry(study, runs)
@@ -157,15 +183,9 @@ def _to_retry(study: str | None, runs: Path | None) -> tuple[list[StoredRun], bo
 
 def _commands(again: list[StoredRun]) -> str:
     """What starts runs again: `; wm run mine`."""
-    from studies.alone import in_study
+    from studies.retrying import commands
 
-    commands = [
-        f"wm run {one.path.parent.parent.name}"
-        if in_study(one.path)
-        else f"wm train CONFIG --output-dir {one.path}"
-        for one in again
-    ]
-    return "".join(f"; {text}" for text in sorted(set(commands)))
+    return "".join(f"; {text}" for text in commands(again))
 
 
 def train(
