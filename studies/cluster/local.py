@@ -171,8 +171,8 @@ def _unended(pool: PoolDir, ticket: Ticket) -> dict[int, Queued]:
 def _records(pool: PoolDir, ticket: Ticket) -> dict[int, Accounted]:
     """What is known of every task of a pool, by index.
 
-    A task that ran when its pool was killed was killed with it. One that had not begun, or was interrupted by a
-    restart of the machine, failed with its node: nothing about it was wrong.
+    A task that ran when its pool was killed, or the machine restarted, ended with it; one that had not begun is said to
+    have been preempted: nothing was wrong with it, and nothing was lost.
     """
     alive, state = pool.alive, pool.read_state()
     running = state.running if state else {}
@@ -188,7 +188,9 @@ def _records(pool: PoolDir, ticket: Ticket) -> dict[int, Accounted]:
             found[index] = Accounted(queued[index].state, name=ticket.name, node=node, start=begun)
         elif index in cancelled:
             found[index] = Accounted("CANCELLED", name=ticket.name, node=node, start=begun)
-        elif begun is not None and same_boot:
+        elif begun is None:
+            found[index] = Accounted("PREEMPTED", name=ticket.name, node=node)
+        elif same_boot:
             found[index] = Accounted("FAILED", signal=9, name=ticket.name, node=node, start=begun)
         else:
             found[index] = Accounted("NODE_FAIL", name=ticket.name, node=node, start=begun)

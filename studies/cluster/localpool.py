@@ -22,9 +22,6 @@ from studies import machine
 from studies.cluster import localqueue
 from studies.cluster.localqueue import PoolDir, PoolState, Ticket
 
-LEFT = 75
-"""Exit status of a task that was asked to stop and has work left."""
-
 _POLL_SECONDS = 0.25
 _IDLE_SECONDS = 1.0
 _KILL_SECONDS = 120.0
@@ -89,10 +86,9 @@ class LocalPool:
         ended = [task for task in self._running if task.process.poll() is not None]
         for task in ended:
             status = task.process.returncode
-            state = "COMPLETED" if status == 0 else "PREEMPTED" if status == LEFT else "FAILED"
             self._pool.end(
                 task.index,
-                "CANCELLED" if task.cancelled else state,
+                "CANCELLED" if task.cancelled else "FAILED" if status else "COMPLETED",
                 exit=max(status, 0),
                 signal=max(-status, 0),
                 start=task.started,

@@ -204,7 +204,7 @@ def test_a_killed_pool_takes_its_tasks_along_and_the_next_goes_on(lab):
     lab.kill(job)
     killed = lab.local.accounting([job], 0.0)
     assert (killed[f"{job}_0"].state, killed[f"{job}_0"].signal) == ("FAILED", 9)
-    assert killed[f"{job}_1"].state == "NODE_FAIL"  # it had not begun: nothing about it was wrong
+    assert killed[f"{job}_1"].state == "PREEMPTED"  # it had not begun: nothing about it was wrong
     wait_for(lambda: not Path(f"/proc/{task}").exists())
     wait_for(lambda: began(behind))
     go(behind)
@@ -218,7 +218,7 @@ def test_a_restart_of_the_machine_leaves_nothing_that_seems_to_run(lab):
     lab.kill(job)
     state_file = localqueue.pool_of(job)[0].state_file
     state_file.write_text(state_file.read_text().replace(claim.this_machine()[1], "another boot"))
-    assert lab.accounted(job) == {0: "NODE_FAIL", 1: "NODE_FAIL"}
+    assert lab.accounted(job) == {0: "NODE_FAIL", 1: "PREEMPTED"}
 
 
 def test_a_pool_that_is_told_to_stop_lets_its_tasks_leave(lab):
@@ -226,7 +226,8 @@ def test_a_pool_that_is_told_to_stop_lets_its_tasks_leave(lab):
     wait_for(lambda: began(folder))
     os.kill(lab.pool_pid(job), signal.SIGTERM)
     wait_for(lambda: not lab.queued(job))
-    assert lab.accounted(job) == {0: "PREEMPTED", 1: "NODE_FAIL"}
+    assert lab.accounted(job) == {0: "FAILED", 1: "PREEMPTED"}
+    assert lab.local.accounting([job], 0.0)[f"{job}_0"].exit_code == 75
 
 
 SUBMIT = """
