@@ -43,9 +43,10 @@ class Condition:
         name: the state.
         kind: the class of failure, if it failed.
         note: what a person needs to know beyond the name, or the empty string.
-        queued: a task of a scheduler that will run it, or runs it, is in the queue.
+        queued: a task of a scheduler that will run it, or runs it, is in the queue (or was when it last answered).
         job: what the scheduler calls the last task that lists the run.
         reason: why it waits in the queue, as the scheduler says it.
+        confirmed: False: the scheduler does not answer, or its answers do not agree yet; to be looked at again.
     """
 
     name: Name
@@ -54,6 +55,7 @@ class Condition:
     queued: bool = False
     job: str | None = None
     reason: str = ""
+    confirmed: bool = True
 
     def __str__(self) -> str:
         return f"{self.name}:{self.kind}" if self.kind else self.name
@@ -76,7 +78,8 @@ def derive(state: RunState | None, ownership: Ownership, now: float) -> Conditio
         error = state.error
         return Condition("failed", error.kind if error else "code", error.message if error else "")
     if ownership == "unknown" and recorded != "preempted":
-        return Condition("running", note=_confirmation(state, now))
+        note = confirmation(state, now)
+        return Condition("running", note=note, confirmed=not note)
     return _unfinished(recorded, ownership)
 
 
@@ -88,45 +91,51 @@ def _unfinished(recorded: str | None, ownership: Ownership) -> Condition:
     return Condition("pending")
 
 
-def _confirmation(state: RunState | None, now: float) -> str:
+def confirmation(state: RunState | None, now: float) -> str:
     """How long an owner that this machine cannot see has not been heard of; empty if it was just now."""
     if state is None:
         return "claimed by a process that this machine cannot see"
     age = max(0.0, now - state.heartbeat)
-    return f"unconfirmed for {_age(age)}" if age > STALE_SECONDS else ""
+    return f"unconfirmed for {age_words(age)}" if age > STALE_SECONDS else ""
 
 
-def ownership(run_dir: Path) -> Ownership:
-    """Whether a run directory has an owner."""
+def ownership(run_dir: Path) -> tuple[Ownership, claim.Owner | None]:
+    """Whether a run directory has an owner, and who last claimed it; None if nobody did, or it cannot be read."""
     number = claim.highest(run_dir)
     if not number:
-        return "free"
+        return "free", None
     owner = claim.read(run_dir, number)
     if owner is None:
-        return "unknown"
+        return "unknown", None
     if owner.released:
-        return "free"
+        return "free", owner
     if not claim.is_alive(owner):
-        return "dead"
-    return "alive" if claim.is_visible(owner) else "unknown"
+        return "dead", owner
+    return "alive" if claim.is_visible(owner) else "unknown", owner
+
+
+def read_run(run_dir: Path) -> tuple[Ownership, claim.Owner | None, RunState | None]:
+    """The owner of a run and what it last wrote; the directory need not exist."""
+    held, owner = ownership(run_dir)
+    state = RunDir(run_dir).read_state()
+    if state is not None and state.state == "running" and held in {"free", "dead"}:
+        held, owner = ownership(run_dir)  # it may have come or gone between the two files: look again
+        state = RunDir(run_dir).read_state()
+    return held, owner, state
 
 
 def observe(run_dir: Path, now: float) -> tuple[Condition, RunState | None]:
-    """Reads the state of a run from its directory, which need not exist."""
-    condition, state = _observe(run_dir, now)
-    if condition.name == "lost":  # or its owner came or went between the two files that were read: look again
-        condition, state = _observe(run_dir, now)
-    return condition, state
+    """Reads the state of a run from its directory alone, without asking a scheduler."""
+    held, _, state = read_run(run_dir)
+    return with_remedy(derive(state, held, now), held, run_dir), state
 
 
-def _observe(run_dir: Path, now: float) -> tuple[Condition, RunState | None]:
-    held = ownership(run_dir)
-    state = RunDir(run_dir).read_state()
-    condition = derive(state, held, now)
-    if held == "unknown" and condition.name == "running" and condition.note:
-        note = f"{condition.note}; if it is gone for certain: {_take_over(run_dir)}"
-        condition = replace(condition, note=note)
-    return condition, state
+def with_remedy(condition: Condition, held: Ownership, run_dir: Path) -> Condition:
+    """The condition with what a person can do about an owner that nobody can see."""
+    if held != "unknown" or condition.name != "running" or condition.confirmed:
+        return condition
+    note = f"{condition.note}; if it is gone for certain: {_take_over(run_dir)}"
+    return replace(condition, note=note)
 
 
 def _take_over(run_dir: Path) -> str:
@@ -136,7 +145,7 @@ def _take_over(run_dir: Path) -> str:
     return f"wm retry --take-over {which}"
 
 
-def _age(seconds: float) -> str:
+def age_words(seconds: float) -> str:
     """`40 s`, `3 min`, `2 h`, `4 d`."""
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= 2 * size or (unit == "min" and seconds >= size):

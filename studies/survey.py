@@ -3,22 +3,91 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from studies.status import Condition, observe
+from harness.rundir import RunState
+from studies import status
+from studies.cluster.facts import Asked, Gatherer, Schedulers
+from studies.cluster.records import Assignment
+from studies.cluster.truth import Facts, derive
+from studies.status import Condition
 from studies.store import StoredRun
+
+_AGAIN_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A run of the plan and the state it is in."""
+    """A run of the plan and the state it is in.
+
+    Attributes:
+        state: what its owner last wrote, if anything.
+        history: the tasks that listed it, oldest first.
+    """
 
     run: StoredRun
     condition: Condition
+    state: RunState | None = None
+    history: Sequence[Assignment] = ()
+
+
+@dataclass(frozen=True)
+class Look:
+    """Runs as they were seen at a time, and what the schedulers were asked for it.
+
+    Attributes:
+        asked: by executor; empty if there was nothing to ask.
+        time: unix seconds.
+    """
+
+    seen: list[Seen]
+    asked: Mapping[str, Asked]
+    time: float
 
 
 def survey(runs: Sequence[StoredRun]) -> list[Seen]:
-    """The states of runs as they are now."""
-    now = time.time()
-    return [Seen(run, observe(run.path, now)[0]) for run in runs]
+    """The states of runs as they are now; one question to each scheduler that may have one of them."""
+    return look(runs, Schedulers()).seen
+
+
+def survey_settled(runs: Sequence[StoredRun], patience: float) -> list[Seen]:
+    """The states of runs once no answer of a scheduler is awaited, or as they are when patience ends.
+
+    The accounting lags behind the queue: right after the end of a job nobody knows how it ended.
+
+    Args:
+        runs: any.
+        patience: seconds.
+    """
+    end = time.monotonic() + patience
+    while True:
+        seen = survey(runs)
+        if all(one.condition.confirmed for one in seen) or time.monotonic() > end:
+            return seen
+        time.sleep(_AGAIN_SECONDS)
+
+
+def look(runs: Sequence[StoredRun], schedulers: Schedulers) -> Look:
+    """The states of runs as they are now.
+
+    Args:
+        runs: of any studies.
+        schedulers: may know answers that are recent enough.
+    """
+    schedulers.forget(time.time())
+    studies: dict[Path, list[StoredRun]] = {}
+    for run in runs:
+        studies.setdefault(run.path.parent.parent, []).append(run)
+    seen: dict[Path, Seen] = {}
+    for study, members in studies.items():
+        found = Gatherer(study, schedulers).gather(members, time.time())
+        now = time.time()
+        for run, facts in zip(members, found, strict=True):
+            seen[run.path] = Seen(run, _condition(run, facts, now), facts.state, facts.history)
+    return Look([seen[run.path] for run in runs], dict(schedulers.asked), time.time())
+
+
+def _condition(run: StoredRun, facts: Facts, now: float) -> Condition:
+    return status.with_remedy(derive(facts, now), facts.ownership, run.path)

@@ -60,7 +60,9 @@ def test_a_failure_says_its_kind_and_message():
     ],
 )
 def test_an_owner_that_cannot_be_seen_is_unconfirmed_and_never_dead(age, note):
-    assert derive(recorded("running", age=age), "unknown", NOW) == Condition("running", note=note)
+    assert derive(recorded("running", age=age), "unknown", NOW) == Condition(
+        "running", note=note, confirmed=not note
+    )
 
 
 def test_observe_reads_claim_and_state(tmp_path):

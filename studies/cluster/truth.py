@@ -1,0 +1,320 @@
+"""What became of a run: one pure function of its own records, its marks, the queue and the accounting.
+
+::
+
+    recorded done or diverged           that
+    its owner is alive                  running
+    cancelled by a mark                 cancelled
+    the queue does not answer           what the records say, unconfirmed
+    the queue lists its last task       pending, preempted and waiting, running, or what its worker died of meanwhile
+    not listed, accounted as ended      what the job died of
+    not listed, not accounted           unconfirmed; lost once nothing was heard of it for minutes
+
+A task that bears another name than its array has only the same number. Nothing is called failed, lost or cancelled
+because a question was not answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from harness.claim import Owner
+from harness.rundir import RunState
+from studies import status
+from studies.cluster import endings
+from studies.cluster.owners import UNHEARD_SECONDS, is_listed, key_of, owner_is_gone
+from studies.cluster.records import Assignment, Mark
+from studies.cluster.types import Accounted, Queued
+from studies.cluster.unanswered import UNCERTAIN_SECONDS
+from studies.status import FINISHED, Condition, Name, Ownership, age_words
+
+SILENT = "the scheduler does not answer"
+SILENCE_SECONDS = 900.0
+"""A run whose job runs and that has written nothing for so long may hang; said, not judged."""
+
+_ENDING = frozenset({"COMPLETING", "STAGE_OUT", "SIGNALING"})
+_HELD_UP = frozenset({"SUSPENDED", "STOPPED"})
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a cluster said about all tasks.
+
+    Attributes:
+        queue: None: it did not answer, or was not asked.
+        accounting: None likewise; a task that is missing has no record.
+        kept: records of tasks that were found to have ended for good before, by key.
+    """
+
+    queue: Mapping[str, Queued] | None = None
+    accounting: Mapping[str, Accounted] | None = None
+    kept: Mapping[str, Accounted] = field(default_factory=dict)
+
+
+class Words(Protocol):
+    """What a task said; read only when it matters."""
+
+    @property
+    def events(self) -> Sequence[Mapping[str, Any]]:
+        """As `records.read_events` has them."""
+        ...
+
+    @property
+    def log(self) -> Sequence[str]:
+        """The last lines of what it printed."""
+        ...
+
+
+@dataclass(frozen=True)
+class Said:
+    """Words that are known."""
+
+    events: Sequence[Mapping[str, Any]] = ()
+    log: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that is known of a run.
+
+    Attributes:
+        hex: of the run.
+        state: what its owner last wrote.
+        ownership: of its highest claim, as this machine sees it.
+        owner: who made that claim; None if nobody did, or it cannot be read.
+        history: the tasks that listed the run, oldest first.
+        mark: a person's word.
+        answers: of the cluster of its last task.
+        slurm: answers of SLURM, about an owner that runs in one of its jobs.
+        said: by its last task.
+    """
+
+    hex: str
+    state: RunState | None = None
+    ownership: Ownership = "free"
+    owner: Owner | None = None
+    history: Sequence[Assignment] = ()
+    mark: Mark | None = None
+    answers: Answers = field(default_factory=Answers)
+    slurm: Answers = field(default_factory=Answers)
+    said: Words = field(default_factory=Said)
+
+    @property
+    def task(self) -> Assignment | None:
+        """The last task that lists the run."""
+        return self.history[-1] if self.history else None
+
+    @property
+    def key(self) -> str | None:
+        """What the scheduler calls that task; found by its name if the number was never recorded."""
+        task = self.task
+        if task is None or task.key is not None:
+            return task.key if task else None
+        numbers = (
+            key.partition("_")[0]
+            for key, q in (self.answers.queue or {}).items()
+            if q.name == task.array.name
+        )
+        job = next(numbers, None)
+        return replace(task.array, job=job).key(task.index) if job else None
+
+    @property
+    def listed(self) -> Queued | None:
+        """What the queue says of that task."""
+        found = (self.answers.queue or {}).get(self.key or "")
+        return found if found and self.task and found.name == self.task.array.name else None
+
+    @property
+    def ended(self) -> Accounted | None:
+        """The record of that task, if it has one: what was found for good before, else what the accounting says."""
+        name = self.task.array.name if self.task else None
+        for records in (self.answers.kept, self.answers.accounting or {}):
+            found = records.get(self.key or "")
+            if found is not None and found.name == name:
+                return found
+        return None
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the end of that task was found for good before."""
+        found = self.answers.kept.get(self.key or "")
+        return found is not None and self.task is not None and found.name == self.task.array.name
+
+    @property
+    def mark_in_force(self) -> str | None:
+        """The name of the mark, unless the run was submitted again after it."""
+        if self.mark is None or (self.task is not None and self.mark.time < self.task.array.time):
+            return None
+        return self.mark.name
+
+    @property
+    def recorded(self) -> str | None:
+        """The recorded state; a failure from before the last task was submitted says nothing any more."""
+        if self.state is None:
+            return None
+        if self.state.state == "failed" and self.task is not None:
+            new = self.listed is not None and not self.listed.runs and self.listed.restarts == 0
+            return None if new or self.state.heartbeat < self.task.array.time else "failed"
+        return self.state.state
+
+
+def derive(facts: Facts, now: float) -> Condition:
+    """The state of a run.
+
+    Args:
+        facts: all that is known; the answers must be no newer than the state.
+        now: unix seconds.
+    """
+    recorded = facts.state.state if facts.state else None
+    if recorded in FINISHED:
+        return Condition(recorded, job=facts.key)
+    listed = facts.listed is not None
+    found = _derive(facts, ownership(facts, now), now)
+    queued = found.queued or (listed and found.name != "cancelled")
+    return replace(found, queued=queued, job=facts.key)
+
+
+def ownership(facts: Facts, now: float) -> Ownership:
+    """Whether the run has an owner, as far as this machine and SLURM can tell together."""
+    owner = facts.owner
+    if facts.ownership != "unknown" or owner is None or owner.job is None:
+        return facts.ownership
+    key, queue = key_of(owner), facts.slurm.queue
+    name = next((one.array.name for one in facts.history if one.key == key), None)
+    if is_listed(owner, queue, name):
+        return "alive"
+    known: Mapping[str, Accounted] | None = facts.slurm.accounting
+    if key in facts.slurm.kept:
+        known = {**(known or {}), **facts.slurm.kept}
+    heartbeat = facts.state.heartbeat if facts.state else None
+    gone = owner_is_gone(owner, queue, known, now, heartbeat=heartbeat, name=name)
+    return "dead" if gone else "unknown"
+
+
+def _derive(facts: Facts, held: Ownership, now: float) -> Condition:
+    found = _by_record(facts, held, now)
+    if found is not None:
+        return found
+    if facts.task is None:
+        return status.derive(facts.state, "dead" if held == "dead" else "free", now)
+    if facts.answers.queue is None and not facts.is_kept:
+        return _silent(facts, now, SILENT)
+    if facts.listed is not None:
+        return _listed(facts, facts.listed)
+    if facts.mark_in_force == "retried":
+        return Condition("pending", note="to be tried again")
+    return _gone(facts, now)
+
+
+def _by_record(facts: Facts, held: Ownership, now: float) -> Condition | None:
+    """What the owner, its last word or a person's say, whatever became of the task; None if they settle nothing."""
+    cancelled = facts.mark_in_force == "cancelled"
+    if held == "alive":
+        return Condition("running", note=_alive(facts, now, cancelled=cancelled))
+    if facts.recorded == "failed" and facts.mark_in_force != "retried":
+        error = facts.state.error if facts.state else None
+        return Condition("failed", error.kind if error else "code", error.message if error else "")
+    if held == "unknown" and facts.recorded != "preempted":
+        return _unseen(facts, now)
+    return Condition("cancelled", note="wm submit or wm run continues it") if cancelled else None
+
+
+def _alive(facts: Facts, now: float, *, cancelled: bool) -> str:
+    """What is to be said of a run whose owner is alive."""
+    if cancelled:
+        return "cancelled; it is stopping"
+    if facts.listed is not None and facts.listed.state in _HELD_UP:
+        return facts.listed.state.lower()
+    age = now - facts.state.heartbeat if facts.state else 0.0
+    if facts.ownership == "unknown" and age > SILENCE_SECONDS:
+        return f"its job runs, but it has said nothing for {age_words(age)}"
+    return ""
+
+
+def _unseen(facts: Facts, now: float) -> Condition:
+    """A run with an owner that nobody can see: alive as far as anybody knows."""
+    note = status.confirmation(facts.state, now)
+    asked = facts.owner is not None and facts.owner.job is not None
+    if note and asked and facts.slurm.queue is None:
+        note += f": {SILENT}"
+    elif note and asked and facts.slurm.accounting is None:
+        note += ": the accounting does not answer"
+    return Condition("running", note=note, confirmed=not note)
+
+
+def _silent(facts: Facts, now: float, why: str) -> Condition:
+    """A run whose task may be anywhere: what the records say, and that nobody confirms it."""
+    if facts.recorded == "running" and facts.state is not None:
+        age = age_words(max(0.0, now - facts.state.heartbeat))
+        return Condition("running", note=f"unconfirmed for {age}: {why}", queued=True, confirmed=False)
+    return replace(_waiting(facts, f"unconfirmed: {why}"), queued=True, confirmed=False)
+
+
+def _waiting(facts: Facts, note: str = "", reason: str = "") -> Condition:
+    """A run that nobody executes: preempted if it had begun, else pending."""
+    name: Name = "preempted" if facts.recorded in {"running", "preempted"} else "pending"
+    return Condition(name, note=note, reason=reason)
+
+
+def _listed(facts: Facts, listed: Queued) -> Condition:
+    """A run without an owner whose task is in the queue."""
+    if not listed.runs:
+        return _waiting(facts, reason=listed.reason or listed.state)
+    if listed.state in _HELD_UP:
+        return Condition("running", note=listed.state.lower())
+    if listed.state not in _ENDING:
+        return _in_running_job(facts, listed)
+    if facts.recorded == "running":
+        return Condition("running", note="its job is ending", confirmed=False)
+    return replace(_waiting(facts, "its job is ending"), confirmed=False)
+
+
+def _in_running_job(facts: Facts, listed: Queued) -> Condition:
+    """A run without an owner whose task runs: its turn has not come, or is over."""
+    start = endings.last_start(facts.said.events, listed.restarts)
+    if start is None:
+        return Condition("running", note=f"its job starts{f' on {listed.node}' if listed.node else ''}")
+    last = endings.last_word(start, facts.hex)
+    if last is None:
+        return _waiting(facts, "waits for its turn in a job that runs", listed.state)
+    if last["event"] == "started":
+        return Condition("running", note="its process is starting or has just ended", confirmed=False)
+    if facts.recorded == "preempted":
+        return _waiting(facts, "stopped at a checkpoint", listed.state)
+    return endings.of_worker(last) or _waiting(facts, "its job goes on without it", listed.state)
+
+
+def _gone(facts: Facts, now: float) -> Condition:
+    """A run without an owner whose task the queue does not list."""
+    task, record, events = facts.task, facts.ended, facts.said.events
+    assert task is not None
+    ending = endings.Ending(facts.hex, task, facts.recorded, record, events, facts.said.log)
+    if record is not None and record.terminal:
+        return endings.explain(ending, now)
+    if record is not None:
+        return _silent(facts, now, f"the queue does not list its job, the accounting says {record.state}")
+    found = endings.by_own_word(ending)
+    if found is not None:
+        return found
+    if facts.key is None and not events:
+        if now - task.array.time < UNCERTAIN_SECONDS:
+            return replace(_waiting(facts, "is being submitted"), queued=True, confirmed=False)
+        return _waiting(facts, "its submission was interrupted")
+    return _without_record(facts, task, now)
+
+
+def _without_record(facts: Facts, task: Assignment, now: float) -> Condition:
+    """A run whose task left no trace but its number."""
+    if facts.answers.accounting is None:
+        return _silent(facts, now, "the accounting does not answer")
+    heard = max(
+        task.array.time,
+        facts.state.heartbeat if facts.state else 0.0,
+        facts.said.events[-1]["time"] if facts.said.events else 0.0,
+    )
+    if now - heard <= UNHEARD_SECONDS:
+        return _silent(facts, now, "neither the queue nor the accounting lists its job")
+    note = f"neither the queue nor the accounting knows its job; last heard of {age_words(now - heard)} ago"
+    return Condition("lost", note=note)
