@@ -1,7 +1,8 @@
 """A run that only counts, in place of `harness.entry.execute`; what it does is the name of its design.
 
-quick, longer, slow, diverges, fails, raises, full: as they say; dies (by SIGKILL), crashes-once: the first attempt;
-crashes: every attempt; no-room: the first attempt finds no GPU memory; eats: 200 MB for a moment.
+quick, longer, slow, diverges, fails, raises, full, breaks (into a debugger): as they say; dies (by SIGKILL),
+crashes-once: the first attempt; crashes: every attempt; no-room: the first attempt finds no GPU memory; eats: 200 MB
+for a moment.
 
 Every iteration appends its number to `counted.txt`; a continued run goes on where the state file stopped.
 """
@@ -47,13 +48,13 @@ def counted(run: RunDir) -> list[int]:
     return [int(line) for line in file.read_text().split()] if file.exists() else []
 
 
-def execute(run: RunDir, *, stop, owns, datasets) -> str:
+def execute(run: RunDir, *, owns, datasets, stop=lambda: False, debug=False) -> str:
     """Counts to 5, 50 or 400, from where the state file stopped; a retried failure starts anew."""
     design = run.read_config().design
     state = run.read_state() or RunState(id=run.id, state="running", attempt=0)
     state.attempt += 1
     state.state, state.iterations = "running", {"slow": 400, "longer": 50}.get(design or "", 5)
-    print(f"attempt {state.attempt} with {os.environ['OMP_NUM_THREADS']} threads", flush=True)
+    print(f"attempt {state.attempt} with {os.environ.get('OMP_NUM_THREADS')} threads", flush=True)
     while state.iteration < state.iterations:
         if stop():
             return _end(run, state, "preempted")
@@ -70,6 +71,8 @@ def execute(run: RunDir, *, stop, owns, datasets) -> str:
 
 
 def _misbehave(run: RunDir, design: str | None, state: RunState) -> None:
+    if design == "breaks":
+        breakpoint()  # noqa: T100 - for tests of --debug
     if design == "raises":
         raise ValueError("a bug [sic]")
     first = state.attempt == 1
