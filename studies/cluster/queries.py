@@ -263,15 +263,18 @@ def expand(ids: str) -> list[str]:
 
 def compress(keys: Collection[str]) -> list[str]:
     """The shortest words for some tasks, the opposite of `expand`: one for each job."""
-    indices: dict[str, set[int]] = {}
+    indices: dict[str, list[int]] = {}
     words = []
     for key in sorted(set(keys)):
         job, _, index = key.partition("_")
         if index.isdigit():
-            indices.setdefault(job, set()).add(int(index))
+            indices.setdefault(job, []).append(int(index))
         else:
             words.append(key)
-    return words + [f"{job}_[{_spans(sorted(found))}]" for job, found in indices.items() if job not in words]
+    arrays = {job: _spans(sorted(found)) for job, found in indices.items() if job not in words}
+    return words + [
+        f"{job}_{spans}" if spans.isdigit() else f"{job}_[{spans}]" for job, spans in arrays.items()
+    ]
 
 
 def _spans(numbers: Sequence[int]) -> str:
