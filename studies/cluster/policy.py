@@ -177,12 +177,13 @@ def _reached(entries: Sequence[Entry]) -> float:
 
 def _tries(kind: str, entries: Sequence[Entry], now: float) -> int:
     """How often it was already tried again after failures of a kind."""
-    last = next((entry for entry in reversed(entries) if entry.reason == _RETRY + kind), None)
+    last = max((index for index, entry in enumerate(entries) if entry.reason == _RETRY + kind), default=None)
     if last is None:
         return 0
-    if kind in _UNDONE_BY_PROGRESS and max(now, _reached(entries)) > last.progress:
+    reached = max(now, _reached(entries))
+    if kind in _UNDONE_BY_PROGRESS and reached > _reached(entries[: last + 1]):
         return 0
-    return last.tries
+    return entries[last].tries
 
 
 def _most_tries(entries: Sequence[Entry]) -> dict[str, int]:
