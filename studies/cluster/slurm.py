@@ -38,6 +38,8 @@ class Slurm:
             UserError: an option of the resources that no job can have.
         """
         executor = sbatch.executor(order)
+        if shutil.which("sbatch") is None:
+            raise SubmissionError(sbatch.explain("sbatch is not on the PATH"))
         calls = sbatch.calls(order)
         folder = order.folder / "logs"
         with disk_errors(folder):
@@ -46,11 +48,6 @@ class Slurm:
             try:
                 with _clean_environment(), redirect_stderr(StringIO()):  # submitit prints what it raises, too
                     job: str = executor.submit_array(calls)[0].job_id
-            except FileNotFoundError as error:
-                _remove(folder, before)
-                if error.filename != "sbatch":
-                    raise
-                raise SubmissionError(sbatch.explain("sbatch is not on the PATH")) from error
             except RuntimeError as error:  # submitit's own errors
                 _remove(folder, before)
                 uncertain = any(words in str(error) for words in _NO_REFUSAL)

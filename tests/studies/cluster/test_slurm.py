@@ -1,0 +1,217 @@
+"""The client of SLURM against programs that stand in for SLURM's; tests/slurm has the genuine ones."""
+
+import os
+import shlex
+
+import pytest
+
+from harness.errors import UserError
+from studies.cluster.slurm import Slurm
+from studies.cluster.types import Limits, Partition, Queued, SubmissionError
+from tests.studies.cluster.test_limits import CONFIGURATION, PARTITIONS
+from tests.studies.cluster.test_queries import ENDED, QUEUE
+from tests.studies.cluster.test_sbatch import order
+from tests.studies.cluster.test_sbatch import script as script_of
+
+
+@pytest.fixture
+def program(tmp_path, monkeypatch):
+    """Puts a shell script on the PATH in place of a program of SLURM, and returns how it was called so far."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    for name in ("sbatch", "srun", "squeue", "sacct", "scancel", "scontrol", "sacctmgr", "sinfo"):
+        (folder / name).write_text("#!/bin/sh\necho not in this test >&2; exit 1\n")
+        (folder / name).chmod(0o755)
+
+    def put(name, lines):
+        log = tmp_path / f"{name}.log"
+        (folder / name).write_text(f'#!/bin/bash\necho "$*" >> {log}\n{lines}\n')
+        return lambda: log.read_text().splitlines() if log.exists() else []
+
+    return put
+
+
+def says(text):
+    """A shell line that prints a text."""
+    return f"printf %s {shlex.quote(text)}"
+
+
+def refuses(text, status=1):
+    """Shell lines of a program that fails."""
+    return f"printf %s {shlex.quote(text)} >&2; exit {status}"
+
+
+def tree(folder):
+    return sorted(path.name for path in folder.rglob("*") if path.is_file() or path.is_symlink())
+
+
+def test_an_array_is_submitted_once_with_the_script_that_was_shown(program, tmp_path):
+    calls = program("sbatch", f'cp "$1" {tmp_path}/seen; echo Submitted batch job 123')
+    wanted = order(tmp_path)
+    assert Slurm().submit(wanted) == "123"
+    assert len(calls()) == 1
+    assert (tmp_path / "seen").read_text() == Slurm().script(wanted) == script_of(wanted)
+    pickles = [f"123_{index}_submitted.pkl" for index in range(3)]
+    assert tree(wanted.folder) == [*pickles, "123_submission.sh"]
+
+
+def test_a_task_alone_is_submitted_as_a_plain_job(program, tmp_path):
+    program("sbatch", "echo Submitted batch job 7 on cluster north")
+    wanted = order(tmp_path, size=1)
+    assert Slurm().submit(wanted) == "7"
+    assert tree(wanted.folder) == ["7_submission.sh", "7_submitted.pkl"]
+
+
+def test_a_job_inherits_nothing_of_the_job_that_submits_it(program, tmp_path, monkeypatch):
+    for name in ("SLURM_JOB_ID", "SBATCH_TIMELIMIT", "SUBMITIT_EXECUTOR", "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.setenv(name, "5")
+    monkeypatch.setenv("SLURM_CONF", "/etc/mine.conf")
+    program("sbatch", f"env > {tmp_path}/env; echo Submitted batch job 123")
+    Slurm().submit(order(tmp_path))
+    names = {line.partition("=")[0] for line in (tmp_path / "env").read_text().splitlines()}
+    assert {name for name in names if name.startswith(("SLURM", "SBATCH", "SUBMITIT", "CUDA"))} == {
+        "SLURM_CONF"
+    }
+    assert os.environ["SLURM_JOB_ID"] == "5"
+
+
+def test_nothing_is_left_of_a_refused_submission(program, tmp_path, capfd):
+    program("sbatch", "echo Submitted batch job 123")
+    Slurm().submit(order(tmp_path))
+    before = tree(tmp_path / "dispatch")
+    program("sbatch", refuses("sbatch: error: Batch job submission failed: Invalid qos specification"))
+    with pytest.raises(SubmissionError, match=r"(?s)refused wm-pilot.*: Invalid qos.*\n.*set `qos`"):
+        Slurm().submit(order(tmp_path))
+    assert tree(tmp_path / "dispatch") == before
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_job_that_may_have_been_accepted_is_taken_back(program, tmp_path):
+    program(
+        "sbatch",
+        refuses("sbatch: error: Batch job submission failed: Socket timed out on send/recv operation"),
+    )
+    taken = program("scancel", "")
+    with pytest.raises(SubmissionError) as error:
+        Slurm().submit(order(tmp_path))
+    assert "scancel" not in str(error.value)
+    [call] = taken()
+    assert "--name=wm-pilot-0001-0-abcdef" in call
+    assert tree(tmp_path / "dispatch") == []
+    program("scancel", refuses("scancel: error: Socket timed out"))
+    with pytest.raises(SubmissionError, match="scancel --name=wm-pilot-0001-0-abcdef"):
+        Slurm().submit(order(tmp_path))
+
+
+def test_an_answer_without_a_job_is_no_submission(program, tmp_path):
+    program("sbatch", "echo welcome to our cluster")
+    taken = program("scancel", "")
+    with pytest.raises(SubmissionError, match="welcome to our cluster"):
+        Slurm().submit(order(tmp_path))
+    assert len(taken()) == 1
+    assert tree(tmp_path / "dispatch") == []
+
+
+def test_a_machine_without_slurm(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    slurm = Slurm()
+    with pytest.raises(SubmissionError, match="--executor local"):
+        slurm.submit(order(tmp_path))
+    assert tree(tmp_path / "dispatch") == []
+    assert slurm.queue() is None
+    assert slurm.accounting(["1"], 0) is None
+    assert not slurm.has_accounting
+    with pytest.raises(UserError, match="not on the PATH"):
+        slurm.cancel(["1"])
+    with pytest.raises(UserError, match="not on the PATH"):
+        slurm.limits()
+
+
+def test_the_queue_is_one_call(program):
+    calls = program("squeue", says(QUEUE))
+    assert Slurm().queue()["1_2"] == Queued("PENDING", "JobArrayTaskLimit", "", "wm-pilot-0001-0-abcdef")
+    [call] = calls()
+    assert f"--user={os.getuid()}" in call
+
+
+def test_a_queue_that_fails_or_is_slow_is_none(program, monkeypatch):
+    program("squeue", refuses("slurm_load_jobs error: Unable to contact slurm controller (connect failure)"))
+    assert Slurm().queue() is None
+    program("squeue", "sleep 20")
+    monkeypatch.setattr("studies.cluster.queries.ask.__kwdefaults__", {"seconds": 0.3})
+    assert Slurm().queue() is None
+
+
+def test_accounting_is_one_call(program):
+    calls = program("sacct", says(ENDED))
+    slurm = Slurm()
+    assert slurm.accounting({"1", "12"}, 1795374000.0)["1_0"].exit_code == 3
+    assert slurm.has_accounting
+    [call] = calls()
+    assert "--jobs=1,12" in call
+    assert "--starttime=2026-11-" in call
+    assert slurm.accounting([], 0.0) == {}
+    assert len(calls()) == 1
+
+
+def test_accounting_that_fails_is_not_accounting_that_is_not_there(program):
+    program("scontrol", says(CONFIGURATION))
+    program("sacct", refuses("sacct: error: Problem talking to the database: Connection refused"))
+    slurm = Slurm()
+    assert slurm.accounting(["1"], 0) is None
+    assert slurm.has_accounting
+    program("sacct", refuses("Slurm accounting storage is disabled"))
+    assert slurm.accounting(["1"], 0) is None
+    assert not slurm.has_accounting
+
+
+def test_the_configuration_says_whether_there_is_accounting(program):
+    calls = program("scontrol", says(CONFIGURATION.replace("slurmdbd", "none")))
+    slurm = Slurm()
+    assert not slurm.has_accounting
+    assert not slurm.has_accounting
+    assert calls() == ["show config"]
+    program("scontrol", refuses("slurm_load_ctl_conf error: Unable to contact slurm controller"))
+    assert Slurm().has_accounting  # nobody knows
+
+
+def test_cancelling(program):
+    calls = program("scancel", "")
+    Slurm().cancel(["12_3", "12_4", "12_7", "5", "13_0"])
+    assert calls() == ["5 12_[3-4,7] 13_0"]
+    Slurm().cancel([])
+    assert len(calls()) == 1
+    Slurm().cancel([str(number) for number in range(1000, 1250)])
+    assert len(calls()) == 4
+
+
+def test_what_is_gone_already_is_cancelled(program):
+    words = "scancel: error: Kill job error on job id 5: Invalid job id specified\n"
+    program("scancel", refuses(words))
+    Slurm().cancel(["5"])
+    program(
+        "scancel", refuses(words + "scancel: error: Kill job error on job id 6: Access/permission denied")
+    )
+    with pytest.raises(UserError, match="permission denied"):
+        Slurm().cancel(["5", "6"])
+
+
+def test_limits(program):
+    asked = program("scontrol", says(CONFIGURATION))
+    program("sinfo", says(PARTITIONS))
+    program("sacctmgr", f"case $* in *qos*Name*) {says('normal|')};; *) {says('lab|lab||50|')};; esac")
+    slurm = Slurm()
+    found = slurm.limits()
+    assert (found.max_array_size, found.max_queued) == (1001, 50)
+    assert found.partitions["short"] == Partition("short", default=False, hours=0.5, nodes=1, gpus=4)
+    assert slurm.limits() is found
+    assert len(asked()) == 1
+
+
+def test_limits_that_cannot_be_asked_are_unknown(program):
+    program("scontrol", says(CONFIGURATION))
+    assert Slurm().limits() == Limits(max_array_size=1001, max_queued=10000)
+    program("scontrol", refuses("slurm_load_ctl_conf error: Unable to contact slurm controller"))
+    with pytest.raises(UserError, match="Unable to contact slurm controller"):
+        Slurm().limits()
