@@ -37,19 +37,23 @@ def estimate(runs: Sequence[StoredRun], states: Mapping[str, str]) -> dict[str, 
 
     Returns:
         ``runs`` and ``left`` (counts), ``hours`` (of what is left, run after run) and ``gpu_hours``,
+        ``at_once`` (runs side by side, as `resources.parallel` says, else None) and ``eta_hours`` (None if unknown),
         ``disk_gb`` (kept once all are done), ``disk_running_gb`` (the largest single run while it runs), ``files``,
         and ``basis``: a sentence for each of the numbers, and ``runs``: for how many runs which source gave the hours
         (`finished`, `estimate` or `limit`).
     """
-    left = _left(runs, states)
     prices = prices_of(runs, states)
     sizes = [_bytes(run) for run in runs if run.reused_from is None]
-    sources = Counter(prices[run.hex].source for run in left)
+    sources = Counter(price.source for price in prices.values())
+    at_once = _at_once(runs)
+    eta = time_left(runs, states, {}, at_once) if at_once else None
     return {
         "runs": len(runs),
-        "left": len(left),
-        "hours": round(sum(prices[run.hex].seconds for run in left) / 3600, 2),
-        "gpu_hours": round(sum(prices[run.hex].gpu_seconds for run in left) / 3600, 2),
+        "left": len(prices),
+        "hours": round(sum(price.seconds for price in prices.values()) / 3600, 2),
+        "gpu_hours": round(sum(price.gpu_seconds for price in prices.values()) / 3600, 2),
+        "at_once": at_once,
+        "eta_hours": round(eta[0] / 3600, 2) if eta else None,
         "disk_gb": round(sum(kept for _, kept in sizes) / GB, 3),
         "disk_running_gb": round(max((running for running, _ in sizes), default=0) / GB, 3),
         "files": FILES_PER_RUN * len(sizes),
@@ -79,6 +83,14 @@ class Price:
     source: Source
 
 
+def _at_once(runs: Sequence[StoredRun]) -> int | None:
+    """Runs that go on side by side where the study limits them; None where it does not."""
+    found = [granted(run.config) for run in runs]
+    if not found or any(one.parallel is None for one in found):
+        return None
+    return max((one.parallel or 1) * one.runs_per_gpu for one in found)
+
+
 def prices_of(runs: Sequence[StoredRun], states: Mapping[str, str]) -> dict[str, Price]:
     """What each run that is left is expected to take, by hex.
 
@@ -89,7 +101,7 @@ def prices_of(runs: Sequence[StoredRun], states: Mapping[str, str]) -> dict[str,
     measured = _measured([run for run in runs if states[run.hex] in _FINISHED])
     predictions: dict[Path, Forecaster] = {}
     found = {}
-    for run in _left(runs, states):
+    for run in left(runs, states):
         home = run.path.parent.parent
         if home not in predictions:
             predictions[home] = forecaster(StudyDir(home))
@@ -131,12 +143,12 @@ def time_left(
     sources = Counter(price.source for price in prices.values())
     if not set(sources) - {"limit"}:
         return None
-    left = [price.seconds * (1 - min(1.0, progress.get(digits, 0.0))) for digits, price in prices.items()]
-    at_once = max(1, min(at_once, len(left)))
-    return max(sum(left) / at_once, *left), f"{_basis(sources)}; {at_once} at a time"
+    open_ = [price.seconds * (1 - min(1.0, progress.get(digits, 0.0))) for digits, price in prices.items()]
+    at_once = max(1, min(at_once, len(open_)))
+    return max(sum(open_) / at_once, *open_), f"{_basis(sources)}; {at_once} at a time"
 
 
-def _left(runs: Sequence[StoredRun], states: Mapping[str, str]) -> list[StoredRun]:
+def left(runs: Sequence[StoredRun], states: Mapping[str, str]) -> list[StoredRun]:
     """The runs that are this study's to finish."""
     return [run for run in runs if states[run.hex] not in _FINISHED and run.reused_from is None]
 

@@ -35,6 +35,8 @@ HOURS_FACTOR = 1.5
 """A time limit is so many times the time that is expected."""
 MEMORY_FACTOR = 1.3
 """A memory limit is so many times the largest memory that was seen."""
+LEAST_GB = 2.0
+"""No memory limit is below this."""
 MOST_PER_GPU = 4
 SLOWDOWN = 0.5
 """Each other run on its GPU is taken to make a run so much slower; assumed, not measured."""
@@ -135,6 +137,11 @@ class Forecast:
     runs_per_gpu: int
     probed: Probed = field(repr=False)
 
+    def at_once(self, config: Mapping[str, Any]) -> int:
+        """Runs on a GPU side by side: what the study says, else what fits."""
+        said: int | None = config["resources"]["runs_per_gpu"]
+        return said or self.runs_per_gpu
+
     def beside(self, others: int) -> float:
         """Seconds that it is expected to take with so many others on its GPU; without a GPU they do not matter."""
         return self.seconds * (1 + SLOWDOWN * others * (self.gpu_gb is not None))
@@ -196,8 +203,8 @@ def measured_for(study: StudyDir) -> Callable[[dict[str, Any]], Measured | None]
         found = predict(config)
         if found is None:
             return None
-        at_once = config["resources"]["runs_per_gpu"] or found.runs_per_gpu
-        return Measured(found.memory_gb, found.limit(at_once - 1), found.runs_per_gpu, found.probed.source)
+        hours = found.limit(found.at_once(config) - 1)
+        return Measured(found.memory_gb, hours, found.runs_per_gpu, found.probed.source)
 
     return measured
 
@@ -217,7 +224,7 @@ def forecast(config: RunConfig, probed: Probed) -> Forecast:
     return Forecast(
         seconds,
         per_episode,
-        float(max(1, memory)),
+        max(LEAST_GB, float(memory)),
         None if gpu is None else gpu / 1000,
         _runs_per_gpu(gpu, probed.gpu_total_mb),
         probed,

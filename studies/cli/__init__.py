@@ -13,6 +13,7 @@ from studies import packages
 from studies.cli import (
     checking,
     datasets,
+    estimating,
     inspecting,
     listing,
     planning,
@@ -68,6 +69,7 @@ def _options(
 
 for module in (
     planning,
+    estimating,
     listing,
     checking,
     running,

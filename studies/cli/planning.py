@@ -50,6 +50,7 @@ def plan(
     """Shows what a study runs, what was dropped and why, and what it costs. Starts nothing, writes nothing."""
     from studies import cost, store
     from studies.difference import compare
+    from studies.estimating import forecaster, shortfalls
     from studies.plan import read_plan
 
     found = read_plan(study, store.runs_root(runs), overrides or [], strict=runs is not None)
@@ -57,12 +58,14 @@ def plan(
     states = found.states()
     price = cost.estimate(chosen, states)
     difference = compare(found, states) if diff else None
+    for warning in shortfalls(chosen, forecaster(found.home)):
+        say(f"warning: {warning}")
     if as_json:
         _print_json(found, chosen, states, price, difference)
         return
     _show_matrix(found, chosen, states)
     _show_dropped(found)
-    _show_cost(price)
+    _show_cost(price, study)
     if difference is not None:
         _show_difference(difference)
     for note in found.notes:
@@ -158,12 +161,27 @@ def _show_dropped(found: Plan) -> None:
         print(f"dropped {_count(len(cells), 'cell')}: {reason}{where}")
 
 
-def _show_cost(price: dict[str, Any]) -> None:
+def show_hours(price: dict[str, Any], name: str) -> None:
+    """What is left to do of a study, and how long it takes.
+
+    Args:
+        price: as `studies.cost.estimate` returns it.
+        name: of the study.
+    """
     basis = price["basis"]
     print(f"\n{_count(price['left'], 'run')} of {price['runs']} to do")
     print(f"  {price['hours']:,.1f} hours one after another ({basis['hours']})")
     if price["gpu_hours"]:
         print(f"  {price['gpu_hours']:,.1f} GPU-hours")
+    if price["eta_hours"] is not None:
+        print(f"  {price['eta_hours']:,.1f} hours with {price['at_once']} at a time")
+    if basis["runs"].get("limit"):
+        print(f"  measure what a run takes with: wm estimate {name}")
+
+
+def _show_cost(price: dict[str, Any], name: str) -> None:
+    basis = price["basis"]
+    show_hours(price, name)
     print(f"  {price['disk_gb']:,.2f} GB kept ({basis['disk_gb']})")
     print(f"  {price['disk_running_gb']:,.2f} GB more for each run in progress ({basis['disk_running_gb']})")
     print(f"  {price['files']:,} files ({basis['files']})")
