@@ -14,7 +14,7 @@ from harness.registry import suggest
 from harness.rundir import RunDir
 from studies.alone import in_study
 from studies.cluster.owners import is_gone
-from studies.cluster.records import Assignment, Dispatch
+from studies.cluster.records import Dispatch
 from studies.status import FINISHED
 from studies.store import StoredRun, StudyDir
 from studies.survey import Seen, survey
@@ -50,8 +50,7 @@ def reset(
                 f"--kind {kind}: no such kind{suggest(kind, _KINDS)}; there are {', '.join(_KINDS)}"
             )
     seen = survey(runs)
-    dispatched = _Dispatched()
-    chosen = [one.run for one in seen if _wanted(one, kinds, dispatched, fresh=fresh, by_name=by_name)]
+    chosen = [one for one in seen if _wanted(one, kinds, fresh=fresh, by_name=by_name)]
     if not chosen and required:
         hint = "; `--fresh --run PREFIX` starts a finished run anew"
         raise UserError(
@@ -59,48 +58,32 @@ def reset(
             + (f" as {', '.join(kinds)}" if kinds else "")
             + (hint if any(one.condition.name in FINISHED for one in seen) else "")
         )
-    for run in chosen:
-        _make_startable(run, fresh=fresh)
-        dispatched.mark_retried(run)
-    return chosen
-
-
-class _Dispatched:
-    """What was ever submitted to a scheduler, of several studies."""
-
-    def __init__(self) -> None:
-        self._of: dict[Path, Dispatch] = {}
-
-    def last(self, run: StoredRun) -> Assignment | None:
-        """The task that listed a run last."""
-        study = run.path.parent.parent
-        if study not in self._of:
-            self._of[study] = Dispatch(study)
-        return self._of[study].assignments.get(run.hex, [None])[-1]
-
-    def mark_retried(self, run: StoredRun) -> None:
-        """Marks a run, if a scheduler may know something else of it."""
-        if self.last(run) is not None:
-            self._of[run.path.parent.parent].mark([run.hex], "retried")
+    for one in chosen:
+        _make_startable(one.run, fresh=fresh)
+        if one.history:  # a scheduler may know something else of it
+            Dispatch(one.run.path.parent.parent).mark([one.run.hex], "retried")
+    return [one.run for one in chosen]
 
 
 def commands(runs: Sequence[StoredRun]) -> list[str]:
-    """What starts runs again, in the way in which they were last started: `wm submit mine`."""
-    dispatched = _Dispatched()
+    """What starts runs again, in the way in which each was last started: `wm submit mine`."""
+    studies = {run.path.parent.parent for run in runs}
+    submitted = {study: Dispatch(study).assignments for study in studies}
     found = set()
     for run in runs:
-        last, study = dispatched.last(run), run.path.parent.parent.name
-        if last is not None:
-            executor = " --executor local" if last.array.executor == "local" else ""
-            found.add(f"wm submit {study}{executor}")
+        study = run.path.parent.parent
+        history = submitted[study].get(run.hex)
+        if history:
+            executor = " --executor local" if history[-1].array.executor == "local" else ""
+            found.add(f"wm submit {study.name}{executor}")
         elif in_study(run.path):
-            found.add(f"wm run {study}")
+            found.add(f"wm run {study.name}")
         else:
             found.add(f"wm train CONFIG --output-dir {run.path}")
     return sorted(found)
 
 
-def _wanted(one: Seen, kinds: Sequence[str], dispatched: _Dispatched, *, fresh: bool, by_name: bool) -> bool:
+def _wanted(one: Seen, kinds: Sequence[str], *, fresh: bool, by_name: bool) -> bool:
     name = one.condition.name
     if one.run.reused_from or one.condition.queued:
         return False
@@ -108,7 +91,7 @@ def _wanted(one: Seen, kinds: Sequence[str], dispatched: _Dispatched, *, fresh: 
         return not kinds or one.condition.kind in kinds
     if name in kinds:
         return name in {"cancelled", "lost"}
-    if name == "lost" and not kinds and dispatched.last(one.run) is not None:
+    if name == "lost" and one.history and not kinds:
         return True  # `wm submit` may have given it up
     if not fresh or kinds or not one.run.path.exists():
         return False
