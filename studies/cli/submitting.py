@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
+_PATIENCE_SECONDS = 4.0
+"""How long a submission waits for the accounting, which lags behind the queue."""
+
 
 def register(app: typer.Typer) -> None:
     """Adds the verbs to the command line."""
@@ -59,6 +62,8 @@ def submit(
     Call it again at any time: it submits what is neither done nor queued, and what failed for a reason that
     trying again may mend. `wm status` shows how it goes, `wm cancel` stops it.
     """
+    from dataclasses import replace
+
     from studies import store, worker
     from studies.cluster import clusters, submitting
     from studies.cluster.telling import told
@@ -75,10 +80,11 @@ def submit(
         follow_up=follow_up,
         execute=worker.EXECUTE,
         command=tuple(sys.argv[1:]),
+        patience=_PATIENCE_SECONDS,
         say=say,
     )
     cluster = clusters.cluster_for(options.executor)
-    drafted = submitting.draft(found.home, chosen, options, cluster)
+    drafted = submitting.draft(found.home, chosen, replace(options, patience=0.0), cluster)
     _check(found, drafted, options.executor)
     if dry_run:
         for script in submitting.scripts(found.home, drafted, cluster):

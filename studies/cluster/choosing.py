@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from harness.rundir import RunDir
 from studies.cluster.policy import Decision, Policy, decide
 from studies.cluster.records import Assignment, Dispatch, read_events
 from studies.cluster.types import Queued
@@ -38,7 +37,7 @@ def choose(
 
     Args:
         seen: the runs and their states, as they are now.
-        dispatch: where they were dispatched before; its unanswered arrays were looked for.
+        dispatch: where people's marks are.
         queue: as it was before `seen` was gathered; a run whose last task it lists is never started.
         policies: by kind of failure.
         automatic: nobody asked for it: what was cancelled stays so.
@@ -47,13 +46,12 @@ def choose(
     for one in seen:
         if one.run.reused_from:
             continue
-        history = dispatch.assignments.get(one.run.hex, [])
-        state = RunDir(one.run.path).read_state() if one.run.path.exists() else None
+        history = one.history
         nodes = _nodes(history[-1]) if history and one.condition.name in {"failed", "lost"} else ()
-        decision = decide(one.run.hex, one.condition, history, state, policies, nodes)
+        decision = decide(one.run.hex, one.condition, history, one.state, policies, nodes)
         if decision.start and history and waits(history[-1], queue):
             decision = replace(decision, start=False, because="queued")
-        if decision.start and automatic and _cancelled(one, dispatch, history):
+        if decision.start and automatic and _cancelled(one, dispatch):
             decision = replace(decision, start=False, because="cancelled")
         chosen.append(Choice(one, decision))
     return chosen
@@ -67,12 +65,12 @@ def waits(last: Assignment, queue: Mapping[str, Queued]) -> bool:
     return task is not None and task.name == last.array.name
 
 
-def _cancelled(one: Seen, dispatch: Dispatch, history: Sequence[Assignment]) -> bool:
+def _cancelled(one: Seen, dispatch: Dispatch) -> bool:
     """Whether a person cancelled a run since it was last submitted."""
     mark = dispatch.marks.get(one.run.hex)
     if mark is None or mark.name != "cancelled":
         return one.condition.name == "cancelled"
-    return not history or mark.time >= history[-1].array.time
+    return not one.history or mark.time >= one.history[-1].array.time
 
 
 def _nodes(last: Assignment) -> tuple[str, ...]:

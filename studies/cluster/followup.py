@@ -20,14 +20,14 @@ from studies.cluster.records import Dispatch, read_submission
 from studies.cluster.telling import told
 from studies.cluster.types import Cluster
 from studies.store import StoredRun, StudyDir
-from studies.survey import survey
+from studies.survey import survey_settled
 
 LOG = "follow-up.log"
 PATIENCE_SECONDS = 2400.0
 """How long it tries again when the scheduler does not answer or another process submits; longer than a lock lasts."""
 SETTLE_SECONDS = 900.0
 """How long it waits for runs to be accounted for whose jobs have just ended."""
-_PAUSE_SECONDS = 20.0
+_PAUSE_SECONDS = 20.0  # the first; each is twice as long as the one before
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def follow_up(
     while True:
         try:
             runs = submitted(study)
-            waited = _settle(runs, waited, sleep)
+            survey_settled(runs, SETTLE_SECONDS)
             outcome = submitting.submit(study, runs, options, cluster)
             for line in told(study.name, outcome):
                 log(line)
@@ -101,16 +101,6 @@ def submitted(study: StudyDir) -> list[StoredRun]:
     for file in dispatch.path.glob("[0-9]*/submission.json"):
         wanted |= set(read_submission(file.parent).selected)
     return [run for run in study.planned if run.hex in wanted]
-
-
-def _settle(runs: list[StoredRun], waited: float, sleep: Callable[[float], None]) -> float:
-    """Waits for runs whose state is not certain: the accounting hears of the end of a job after the queue."""
-    while waited < SETTLE_SECONDS:
-        if all(one.condition.confirmed for one in survey(runs)):
-            break
-        sleep(_PAUSE_SECONDS)
-        waited += _PAUSE_SECONDS
-    return waited
 
 
 class _Log:

@@ -35,7 +35,7 @@ from studies.cluster.unanswered import ask_queue, reconcile
 from studies.cost import estimate
 from studies.estimating import measured_for
 from studies.store import StoredRun, StudyDir
-from studies.survey import survey
+from studies.survey import survey_settled
 from studies.worker import EXECUTE
 
 MANY = 500
@@ -62,6 +62,7 @@ class Options:
         execute: what executes a run, as module:function.
         command: the command line, for the record.
         follows: the name of the follow-up job that submits; what was cancelled then stays so.
+        patience: seconds to wait for the accounting where jobs have just ended.
         say: is told what happens, line by line.
     """
 
@@ -72,6 +73,7 @@ class Options:
     execute: str = EXECUTE
     command: tuple[str, ...] = ()
     follows: str | None = None
+    patience: float = 0.0
     say: Callable[[str], None] = _print
 
 
@@ -164,8 +166,9 @@ def draft(
     profile = load_profile(options.profile)
     limits = cluster.limits()
     measured = measured_for(study)
+    seen = survey_settled(runs, options.patience)
     choices = choose(
-        survey(runs), Dispatch(study.path), queue, profile.policies, automatic=options.follows is not None
+        seen, Dispatch(study.path), queue, profile.policies, automatic=options.follows is not None
     )
     wanted = [
         Wanted(

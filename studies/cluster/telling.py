@@ -10,6 +10,8 @@ from studies.cluster.handing import Handed
 from studies.cluster.policy import Decision
 from studies.cluster.submitting import Outcome
 
+_UNCERTAIN = "of which the scheduler cannot say yet whether they have ended: call again in a minute"
+
 
 def told(name: str, outcome: Outcome) -> list[str]:
     """What a submission did, for a person.
@@ -49,7 +51,8 @@ def refusal(name: str, handed: Handed) -> str:
     rest = sum(len(array.tasks) for array in handed.refused)
     runs = sum(array.runs for array in handed.refused)
     jobs = ", ".join(str(array.job) for array in handed.arrays)
-    before = f"{tasks} tasks are in the queue (job {jobs})" if handed.arrays else "nothing was submitted"
+    before = f"{tasks} task{'s' * (tasks != 1)} in the queue (job {jobs})"
+    before = before if handed.arrays else "nothing was submitted"
     return (
         f"{handed.error}\n{before}; {rest} task{'s' * (rest != 1)} of {runs} run{'s' * (runs != 1)} "
         f"{'are' if rest != 1 else 'is'} not. Once that is mended, submit the rest with: wm submit {name}"
@@ -64,18 +67,20 @@ def started(choices: Collection[Choice]) -> str:
 
 def left(choices: Collection[Choice], study: str) -> str:
     """What is not started although it is not done, and what a person does about it; empty if there is none."""
-    counts = Counter(
-        "queued" if choice.decision.because == "queued" else choice.seen.condition.name
-        for choice in choices
-        if not choice.decision.start
-    )
-    parts = [f"{counts[name]} {name}" for name in ("done", "diverged", "running", "queued", "cancelled")]
-    words = ", ".join(part for part in parts if not part.startswith("0 "))
+    counts = Counter(_state(choice) for choice in choices if not choice.decision.start)
+    names = ("done", "diverged", "running", "queued", "cancelled", _UNCERTAIN)
+    words = ", ".join(f"{counts[name]} {name}" for name in names if counts[name])
     failed = counts["failed"] + counts["lost"]
     if failed:
         are = "failed run is" if failed == 1 else "failed runs are"
         words += f"{'; ' if words else ''}{failed} {are} left: wm status {study}"
     return words
+
+
+def _state(choice: Choice) -> str:
+    if not choice.seen.condition.confirmed:
+        return _UNCERTAIN
+    return "queued" if choice.decision.because == "queued" else choice.seen.condition.name
 
 
 def _word(decision: Decision) -> str:

@@ -1,0 +1,315 @@
+"""What a submission hands over, records, asks and leaves alone."""
+
+import json
+import time
+
+import pytest
+
+from harness import claim
+from harness.errors import UserError
+from harness.rundir import RunDir
+from studies.cluster import records, unanswered
+from studies.cluster.records import Dispatch
+from studies.cluster.submitting import MANY, Options, draft, scripts, submit
+from studies.cluster.telling import told
+from studies.cluster.types import Limits
+from tests.studies.cluster.fakecluster import make_study, write_state
+
+SAID = []
+OPTIONS = Options("slurm", yes=True, say=SAID.append)
+
+
+def go(study, cluster, **fields):
+    SAID.clear()
+    return submit(
+        study, study.planned, Options("slurm", **{"yes": True, "say": SAID.append} | fields), cluster
+    )
+
+
+def listed(study):
+    """Hex and reason of every entry of the newest submission."""
+    newest = Dispatch(study.path).arrays[-1].folder
+    arrays = [array for array in Dispatch(study.path).arrays if array.folder == newest]
+    return {entry.hex: entry.reason for array in arrays for task in array.tasks for entry in task}
+
+
+def age(array, seconds):
+    """Makes an array look as if it had been submitted long ago."""
+    file = array.folder / f"array-{array.number}.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"time": time.time() - seconds}))
+
+
+def test_an_array_is_recorded_with_its_job_and_a_follow_up_waits_for_it(study, cluster):
+    outcome = go(study, cluster, command=("submit", "mine"))
+    (array,) = Dispatch(study.path).arrays
+    assert (array.job, len(array.tasks), cluster.arrays[0].size) == ("100", 2, 2)
+    assert cluster.arrays[0].name == array.name
+    assert listed(study) == {run.hex: "new" for run in study.planned}
+    ((job, follow_up),) = cluster.follow_ups.items()
+    assert (follow_up.after, follow_up.size, follow_up.resources.gpus) == (("100",), 1, 0)
+    assert outcome.handed.follow_up == job
+    submission = records.read_submission(array.folder)
+    assert submission.follow_up == follow_up.name
+    assert submission.command == ("submit", "mine")
+    assert set(submission.selected) == {run.hex for run in study.planned}
+    assert SAID == ["array 1 of 1: job 100, 2 tasks, 2 runs, each task 2 cores, 8 GB, 24 h"]
+    assert told("mine", outcome)[0] == "2 new"
+
+
+def test_what_an_order_runs_is_the_snapshot(study, cluster):
+    go(study, cluster)
+    submission = records.read_submission(cluster.arrays[0].folder)
+    environment = cluster.arrays[0].environment
+    assert environment["PYTHONPATH"].startswith(submission.code)
+    assert environment["PYTHONSAFEPATH"] == "1"
+    assert submission.code.startswith(str(study.path / "code"))
+
+
+def test_calling_again_submits_nothing_while_all_is_queued(study, cluster):
+    go(study, cluster)
+    before = sorted(path for path in study.path.rglob("*") if "lock" not in path.parts)
+    outcome = go(study, cluster)
+    assert (outcome.handed, len(cluster.orders)) == (None, 2)
+    assert sorted(path for path in study.path.rglob("*") if "lock" not in path.parts) == before
+    assert told("mine", outcome) == ["nothing to submit: 2 queued"]
+
+
+def test_done_runs_are_left_and_the_rest_goes_on(study, cluster):
+    first, second = study.planned
+    write_state(first, "done")
+    write_state(second, "preempted")
+    outcome = go(study, cluster)
+    assert listed(study) == {second.hex: "continue"}
+    assert told("mine", outcome)[:2] == ["1 continue", "1 done"]
+
+
+def test_a_failure_that_a_policy_retries_is_submitted_with_more_memory_and_one_that_none_does_is_left(
+    study, cluster
+):
+    first, second = study.planned
+    go(study, cluster)
+    cluster.end("100")
+    write_state(first, "failed", "host-memory")
+    write_state(second, "failed", "code")
+    outcome = go(study, cluster)
+    assert listed(study) == {first.hex: "retry:host-memory"}
+    assert cluster.arrays[-1].resources.memory_gb == 12.0
+    assert RunDir(first.path).read_state() is None
+    assert (first.path / "state.previous.json").exists()
+    assert RunDir(second.path).read_state().state == "failed"
+    words = told("mine", outcome)
+    assert words[0] == "1 again after host-memory with 1.5 times the memory"
+    assert words[1] == "1 failed run is left: wm status mine"
+
+
+def test_a_failed_run_waits_for_the_task_that_it_shares_with_others(tmp_path, cluster):
+    study = make_study(tmp_path, resources={"quick": {"runs_per_gpu": 2}})
+    go(study, cluster)
+    cluster.runs("100")
+    write_state(study.planned[0], "failed", "gpu-memory")
+    assert go(study, cluster).handed is None
+    cluster.end("100")
+    write_state(study.planned[1], "done")
+    go(study, cluster)
+    assert listed(study) == {study.planned[0].hex: "retry:gpu-memory"}
+
+
+@pytest.fixture
+def three(tmp_path):
+    """Three resource classes of one run each."""
+    resources = {"quick": {"cpus": 1}, "slow": {"cpus": 2}, "fails": {"cpus": 3}}
+    return make_study(tmp_path, ("quick", "slow", "fails"), 1, resources)
+
+
+def test_what_was_taken_before_a_refusal_stays_and_calling_again_continues(three, cluster):
+    quick, slow, fails = three.planned
+    write_state(slow, "failed", "gpu-memory")
+    cluster.refuses = lambda order: order.resources.cpus == 2
+    outcome = go(three, cluster)
+    assert [array.job for array in outcome.handed.arrays] == ["100"]
+    assert "Invalid qos" in outcome.handed.error
+    assert [order.after for order in cluster.follow_ups.values()] == [("100",)]
+    assert RunDir(slow.path).read_state().state == "failed", "the refused run is as it was"
+    assert told("mine", outcome)[-1].splitlines()[1] == (
+        "1 task in the queue (job 100); 2 tasks of 2 runs are not. "
+        "Once that is mended, submit the rest with: wm submit mine"
+    )
+    cluster.refuses = lambda order: False
+    go(three, cluster)
+    assert [order.resources.cpus for order in cluster.arrays] == [1, 2, 3]
+    assert listed(three) == {slow.hex: "retry:gpu-memory", fails.hex: "new"}
+    assert quick.hex not in listed(three)
+
+
+def test_a_first_array_that_is_refused_leaves_nothing_in_the_queue(study, cluster):
+    cluster.refuses = lambda order: True
+    outcome = go(study, cluster)
+    assert (cluster.orders, outcome.handed.follow_up) == ({}, None)
+    assert "nothing was submitted; 2 tasks of 2 runs are not" in told("mine", outcome)[-1]
+
+
+def test_a_follow_up_that_is_refused_is_told(study, cluster):
+    cluster.refuses = lambda order: "follow-up" in order.name
+    outcome = go(study, cluster)
+    assert len(cluster.arrays) == 1
+    assert any("the follow-up job was refused" in line for line in told("mine", outcome))
+
+
+class TestASubmitterThatDied:
+    """Between the scheduler's answer and its record."""
+
+    @pytest.fixture
+    def died(self, study, cluster):
+        cluster.dies = lambda order: True
+        with pytest.raises(KeyboardInterrupt):
+            go(study, cluster)
+        cluster.dies = lambda order: False
+        (array,) = Dispatch(study.path).arrays
+        assert array.job is None
+        return array
+
+    def test_the_job_is_found_in_the_queue_by_its_name(self, study, cluster, died):
+        go(study, cluster)
+        (array,) = Dispatch(study.path).arrays
+        assert array.job == "100"
+        assert [order.after for order in cluster.follow_ups.values()] == [("100",)]
+
+    def test_a_job_that_has_left_the_queue_is_found_in_what_its_task_said(self, study, cluster, died):
+        cluster.end("100", "FAILED")
+        records.say(died, 1, "begin", job="100_1", host="n1")
+        write_state(study.planned[0], "done")
+        write_state(study.planned[1], "done")
+        go(study, cluster)
+        assert Dispatch(study.path).arrays[0].job == "100"
+
+    def test_it_may_still_arrive_for_a_minute(self, study, cluster, died):
+        cluster.tasks.clear()
+        go(study, cluster)
+        assert len(cluster.arrays) == 1
+
+    def test_then_it_never_reached_the_scheduler(self, study, cluster, died):
+        cluster.tasks.clear()
+        age(died, unanswered.UNCERTAIN_SECONDS + 1)
+        go(study, cluster)
+        assert len(cluster.arrays) == 2
+        assert records.read_array(died.folder, 0).error == unanswered.ABSENT
+
+
+def test_without_an_answer_nothing_is_submitted(study, cluster):
+    cluster.answers = False
+    with pytest.raises(UserError, match="does not answer"):
+        go(study, cluster)
+    assert not cluster.orders
+    assert not list((study.path / "dispatch").glob("0*"))
+
+
+def test_a_job_of_another_name_is_not_ours(study, cluster):
+    go(study, cluster)
+    cluster.end("100")
+    for run in study.planned:
+        write_state(run, "preempted")
+    ours = next(iter(cluster.follow_ups.values()))
+    cluster.tasks = {"100_0": cluster.queue()["101"].__class__("RUNNING", name="somebody-elses")}
+    cluster.ended.clear()
+    cluster.end("101")
+    go(study, cluster)
+    assert len(cluster.arrays) == 2
+    assert ours.name != list(cluster.follow_ups.values())[-1].name
+
+
+class TestQuestions:
+    """What a person is asked."""
+
+    def ask(self, study, cluster, answer=True):
+        asked = []
+
+        def asks(question):
+            asked.append(question)
+            return answer
+
+        submit(study, study.planned, Options("slurm", say=SAID.append), cluster, asks)
+        return asked
+
+    def test_many_jobs(self, tmp_path, cluster):
+        study = make_study(tmp_path, seeds=MANY + 1)
+        with pytest.raises(UserError, match="nothing was submitted"):
+            self.ask(study, cluster, answer=False)
+        assert not cluster.orders
+        assert self.ask(study, cluster) == ["501 jobs (501 runs) are to be submitted."]
+        assert cluster.arrays[0].size == 501
+
+    def test_a_disk_that_is_smaller_than_what_the_runs_may_keep(self, study, cluster, monkeypatch):
+        monkeypatch.setattr("studies.machine.free_gb", lambda _: 0.0)
+        (question,) = self.ask(study, cluster)
+        assert "0 GB are free" in question
+
+    def test_nothing_is_asked_of_a_small_one(self, study, cluster):
+        assert self.ask(study, cluster) == []
+
+    def test_without_a_person_it_is_refused(self, tmp_path, cluster):
+        study = make_study(tmp_path, seeds=MANY + 1)
+        with pytest.raises(UserError, match="--yes"):
+            submit(study, study.planned, Options("slurm"), cluster)
+
+
+class TestAQueueWithALimit:
+    """Tasks for which there is no room come later."""
+
+    @pytest.fixture
+    def five(self, tmp_path):
+        return make_study(tmp_path, seeds=5)
+
+    def test_the_follow_up_has_a_place_too(self, five, cluster):
+        cluster.granted = Limits(1000, max_queued=4)
+        outcome = go(five, cluster)
+        assert cluster.arrays[0].size == 3
+        assert len(cluster.tasks) == 4
+        assert sum(array.runs for array in outcome.draft.later) == 2
+        assert "2 of them wait until the queue has room" in told("mine", outcome)[1]
+        submission = records.read_submission(cluster.arrays[0].folder)
+        assert len(submission.selected) == 5, "the follow-up knows of all"
+
+    def test_a_queue_full_of_others_is_tried_again_soon(self, five, cluster):
+        cluster.granted = Limits(1000, max_queued=1)
+        go(five, cluster)
+        assert not cluster.arrays
+        (follow_up,) = cluster.follow_ups.values()
+        assert (follow_up.after, follow_up.resources.begin) == ((), "now+10minutes")
+        go(five, cluster)
+        assert len(cluster.follow_ups) == 1, "one is enough"
+
+    def test_chunks_keep_to_the_largest_array(self, five, cluster):
+        cluster.granted = Limits(2)
+        go(five, cluster)
+        assert [order.size for order in cluster.arrays] == [2, 2, 1]
+        assert [order.array for order in cluster.orders.values()] == [0, 1, 2, 3]
+
+
+def test_no_follow_up_where_none_is_wanted(study, cluster, tmp_path):
+    go(study, cluster, follow_up=False)
+    assert not cluster.follow_ups
+    assert records.read_submission(cluster.arrays[0].folder).follow_up is None
+    profile = tmp_path / "config" / "wm" / "profile.yaml"
+    profile.parent.mkdir(parents=True)
+    profile.write_text("follow_up: false\n")
+    cluster.end("100")
+    for run in study.planned:
+        write_state(run, "preempted")
+    go(study, cluster)
+    assert (len(cluster.arrays), len(cluster.follow_ups)) == (2, 0)
+
+
+def test_a_study_that_is_taken_over_meanwhile_is_left(three, cluster, monkeypatch):
+    monkeypatch.setattr(claim.Claim, "still_mine", lambda self: len(cluster.orders) < 1)
+    outcome = go(three, cluster)
+    assert len(cluster.arrays) == 1
+    assert "taken the study over" in outcome.handed.error
+
+
+def test_a_draft_writes_nothing(study, cluster):
+    before = sorted(study.path.rglob("*"))
+    drafted = draft(study, study.planned, OPTIONS, cluster)
+    (script,) = scripts(study, drafted, cluster)
+    assert "--array=0-1" in script
+    assert sorted(study.path.rglob("*")) == before
+    assert not cluster.orders
