@@ -115,7 +115,7 @@ class Gatherer:
         self.dispatch = Dispatch(study)
         self._schedulers = schedulers
         self._here = socket.gethostname()
-        self._hosts: dict[Path, str] = {}
+        self._silent: dict[Path, str] = {}
         self._words: dict[tuple[Path, int, int], TaskWords] = {}
 
     def gather(self, runs: Sequence[StoredRun], now: float) -> list[Facts]:
@@ -142,7 +142,7 @@ class Gatherer:
         for facts in found:
             if _is_finished(facts):
                 continue
-            if facts.task is not None and not self._is_elsewhere(facts.task):
+            if facts.task is not None and not self._nobody_to_ask(facts.task):
                 executor = facts.task.array.executor
                 newest[executor] = max(newest.get(executor, 0.0), facts.task.array.time)
             if facts.ownership == "unknown" and facts.owner is not None and facts.owner.job is not None:
@@ -162,11 +162,9 @@ class Gatherer:
         slurm = self._answers("slurm", kept)
         if facts.task is None:
             return replace(facts, slurm=slurm)
-        answers = (
-            Answers(kept=kept)
-            if self._is_elsewhere(facts.task)
-            else self._answers(facts.task.array.executor, kept)
-        )
+        silent = self._nobody_to_ask(facts.task)
+        executor = facts.task.array.executor
+        answers = Answers(kept=kept, silent=silent) if silent else self._answers(executor, kept)
         return replace(facts, answers=answers, slurm=slurm, said=self._words_of(facts.task))
 
     def _answers(self, executor: str, kept: Mapping[str, Accounted]) -> Answers:
@@ -198,14 +196,18 @@ class Gatherer:
         if ended:
             Accounts(self.dispatch.path).keep(ended, now)
 
-    def _is_elsewhere(self, task: Assignment) -> bool:
-        """Whether a task is of a local pool on another machine, which nobody can ask from here."""
-        if task.array.executor == "slurm":
-            return False
+    def _nobody_to_ask(self, task: Assignment) -> str:
+        """Why no queue that can be asked from here lists a task; empty if one does.
+
+        A local pool is known on its own machine; a scheduler tells a user about that user's tasks.
+        """
         folder = task.array.folder
-        if folder not in self._hosts:
-            self._hosts[folder] = read_submission(folder).host
-        return self._hosts[folder] != self._here
+        if folder not in self._silent:
+            host = read_submission(folder).host if task.array.executor == "local" else self._here
+            other = folder.stat().st_uid != os.getuid()
+            why = f"it was submitted on {host}" if host != self._here else ""
+            self._silent[folder] = "another user submitted it" if other else why
+        return self._silent[folder]
 
     def _words_of(self, task: Assignment) -> TaskWords:
         place = (task.array.folder, task.array.number, task.index)

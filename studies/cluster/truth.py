@@ -30,10 +30,10 @@ from studies.cluster.types import Accounted, Queued
 from studies.cluster.unanswered import UNCERTAIN_SECONDS
 from studies.status import FINISHED, Condition, Name, Ownership, age_words
 
-SILENT = "the scheduler does not answer"
 SILENCE_SECONDS = 900.0
 """A run whose job runs and that has written nothing for so long may hang; said, not judged."""
 
+_BEHIND = "behind others in its job"
 _ENDING = frozenset({"COMPLETING", "STAGE_OUT", "SIGNALING"})
 _HELD_UP = frozenset({"SUSPENDED", "STOPPED"})
 
@@ -46,11 +46,13 @@ class Answers:
         queue: None: it did not answer, or was not asked.
         accounting: None likewise; a task that is missing has no record.
         kept: records of tasks that were found to have ended for good before, by key.
+        silent: why there is no answer.
     """
 
     queue: Mapping[str, Queued] | None = None
     accounting: Mapping[str, Accounted] | None = None
     kept: Mapping[str, Accounted] = field(default_factory=dict)
+    silent: str = "the scheduler does not answer"
 
 
 class Words(Protocol):
@@ -144,8 +146,11 @@ class Facts:
 
     @property
     def mark_in_force(self) -> str | None:
-        """The name of the mark, unless the run was submitted again after it."""
+        """The name of the mark, unless the run was submitted again, or has failed, after it."""
         if self.mark is None or (self.task is not None and self.mark.time < self.task.array.time):
+            return None
+        state = self.state
+        if state is not None and state.state == "failed" and self.mark.time < state.heartbeat:
             return None
         return self.mark.name
 
@@ -200,7 +205,7 @@ def _derive(facts: Facts, held: Ownership, now: float) -> Condition:
     if facts.task is None:
         return status.derive(facts.state, "dead" if held == "dead" else "free", now)
     if facts.answers.queue is None and not facts.is_kept:
-        return _silent(facts, now, SILENT)
+        return _silent(facts, now, facts.answers.silent)
     if facts.listed is not None:
         return _listed(facts, facts.listed)
     if facts.mark_in_force == "retried":
@@ -238,7 +243,7 @@ def _unseen(facts: Facts, now: float) -> Condition:
     note = status.confirmation(facts.state, now)
     asked = facts.owner is not None and facts.owner.job is not None
     if note and asked and facts.slurm.queue is None:
-        note += f": {SILENT}"
+        note += f": {facts.slurm.silent}"
     elif note and asked and facts.slurm.accounting is None:
         note += ": the accounting does not answer"
     return Condition("running", note=note, confirmed=not note)
@@ -278,12 +283,12 @@ def _in_running_job(facts: Facts, listed: Queued) -> Condition:
         return Condition("running", note=f"its job starts{f' on {listed.node}' if listed.node else ''}")
     last = endings.last_word(start, facts.hex)
     if last is None:
-        return _waiting(facts, "waits for its turn in a job that runs", listed.state)
+        return _waiting(facts, "waits for its turn", _BEHIND)
     if last["event"] == "started":
         return Condition("running", note="its process is starting or has just ended", confirmed=False)
     if facts.recorded == "preempted":
-        return _waiting(facts, "stopped at a checkpoint", listed.state)
-    return endings.of_worker(last) or _waiting(facts, "its job goes on without it", listed.state)
+        return _waiting(facts, "stopped at a checkpoint", _BEHIND)
+    return endings.of_worker(last) or _waiting(facts, "its job goes on without it", _BEHIND)
 
 
 def _gone(facts: Facts, now: float) -> Condition:
