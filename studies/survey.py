@@ -15,7 +15,6 @@ from studies.cluster.truth import Facts, derive
 from studies.status import Condition
 from studies.store import StoredRun
 
-
 _AGAIN_SECONDS = 2.0
 
 
