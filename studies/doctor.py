@@ -8,12 +8,13 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from harness.errors import UserError
-from studies import machine, packages
+from studies import doctor_slurm, machine, packages
+from studies.cluster.slurm import Slurm
+from studies.findings import Finding
 
 _LIBRARIES = (
     "numpy",
@@ -31,17 +32,6 @@ _LITTLE_GB = 5.0
 _CLOCK_SECONDS = 30.0
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One line of `wm doctor`; `needed` if nothing can be relied on without it."""
-
-    name: str
-    ok: bool
-    detail: str
-    remedy: str = ""
-    needed: bool = True
-
-
 def examine(runs: Path) -> Iterator[Finding]:
     """Checks everything that a study on this machine needs, one finding after another.
 
@@ -56,6 +46,7 @@ def examine(runs: Path) -> Iterator[Finding]:
         _rendering,
         _hardware,
         lambda: _disk(runs),
+        lambda: doctor_slurm.examine(Slurm()),
     )
     for check in checks:
         yield from check()

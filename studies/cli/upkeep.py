@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from studies.cli.options import UPKEEP, Runs, Study, console, plain_table, say
+from studies.findings import Finding
 
 _MAX_ROWS = 40
 
@@ -52,21 +53,36 @@ def clean(
         say(f"{len(found)}, {total:.1f} MB; nothing was deleted: add --yes to delete them")
 
 
-def doctor(runs: Runs = None) -> None:
-    """Checks Python, libraries, rendering, GPU, disk and clock; says what to do about each failure."""
-    from rich.text import Text
-
+def doctor(
+    job: Annotated[
+        bool, typer.Option("--job", help="Also examine a node of the cluster, by a small job there.")
+    ] = False,
+    runs: Runs = None,
+) -> None:
+    """Checks Python, libraries, rendering, GPU, disk, clock and SLURM; says what to do about each failure."""
     from studies import store
     from studies.doctor import examine
 
-    out = console()
-    broken = 0
-    for finding in examine(store.runs_root(runs)):
-        serious = not finding.ok and finding.needed
-        broken += serious
-        mark, style = ("ok  ", "green") if finding.ok else ("FAIL", "red") if serious else ("note", "yellow")
-        out.print(Text(mark, style=style), Text(f"{finding.name}: {finding.detail}"), soft_wrap=True)
-        if not finding.ok and finding.remedy:
-            out.print(Text(f"       remedy: {finding.remedy}"), soft_wrap=True)
+    root = store.runs_root(runs)
+    broken = sum(_show(finding) for finding in examine(root))
+    if job:
+        from studies.cluster.profile import load_profile
+        from studies.cluster.slurm import Slurm
+        from studies.doctor_node import examine_node
+
+        broken += sum(_show(finding) for finding in examine_node(root, Slurm(), load_profile()))
     print("something that is needed is broken" if broken else "all that is needed works")
     raise typer.Exit(int(broken > 0))
+
+
+def _show(finding: Finding) -> bool:
+    """Prints a finding; returns whether something that is needed is broken."""
+    from rich.text import Text
+
+    out = console()
+    serious = not finding.ok and finding.needed
+    mark, style = ("ok  ", "green") if finding.ok else ("FAIL", "red") if serious else ("note", "yellow")
+    out.print(Text(mark, style=style), Text(f"{finding.name}: {finding.detail}"), soft_wrap=True)
+    if not finding.ok and finding.remedy:
+        out.print(Text(f"       remedy: {finding.remedy}"), soft_wrap=True)
+    return serious

@@ -29,6 +29,7 @@ class Slurm:
 
     def __init__(self) -> None:
         self._accounting: bool | None = None
+        self._silence = ""
 
     def submit(self, order: Order) -> str:
         """Submits an array and returns its job number.
@@ -103,8 +104,8 @@ class Slurm:
         if self._accounting is None:
             if shutil.which("sacct") is None:
                 self._accounting = False
-            elif self._configuration is not None:
-                self._accounting = limits.keeps_accounts(self._configuration)
+            elif self.configuration is not None:
+                self._accounting = limits.keeps_accounts(self.configuration)
         return self._accounting is not False
 
     def cancel(self, keys: Sequence[str]) -> None:
@@ -131,8 +132,15 @@ class Slurm:
         return self._limits
 
     @cached_property
+    def configuration(self) -> dict[str, str] | None:
+        """What the controller says of itself (`scontrol show config`); None if it does not answer."""
+        answer = ask(*limits.CONFIGURATION)
+        self._silence = answer.error
+        return limits.parse_configuration(answer.text) if answer.ok else None
+
+    @cached_property
     def _limits(self) -> Limits:
-        configuration = self._configuration
+        configuration = self.configuration
         if configuration is None:
             raise UserError(
                 f"SLURM does not answer: {self._silence}\n"
@@ -154,13 +162,6 @@ class Slurm:
             ),
             partitions=limits.parse_partitions(ask(*limits.PARTITIONS).text),
         )
-
-    @cached_property
-    def _configuration(self) -> dict[str, str] | None:
-        """What the controller says of itself; None if it does not answer, and `_silence` says why."""
-        answer = ask(*limits.CONFIGURATION)
-        self._silence = answer.error
-        return limits.parse_configuration(answer.text) if answer.ok else None
 
 
 def _says_there_is_none(error: str) -> bool:
