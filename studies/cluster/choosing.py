@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -9,7 +10,9 @@ from studies.cluster.policy import Decision, Policy, decide
 from studies.cluster.records import Assignment, Dispatch, read_events
 from studies.cluster.types import Queued
 from studies.store import StoredRun
-from studies.survey import Seen
+from studies.survey import Seen, survey
+
+_AGAIN_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,19 @@ class Choice:
     def run(self) -> StoredRun:
         """The run."""
         return self.seen.run
+
+
+def settled(runs: Sequence[StoredRun], patience: float) -> list[Seen]:
+    """The states of runs once every answer is certain, or as they are when the patience (seconds) ends.
+
+    The accounting hears of the end of a job after the queue: in between nobody knows how it ended.
+    """
+    end = time.monotonic() + patience
+    while True:
+        seen = survey(runs)
+        if all(one.condition.confirmed for one in seen) or time.monotonic() >= end:
+            return seen
+        time.sleep(_AGAIN_SECONDS)
 
 
 def choose(

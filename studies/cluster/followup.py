@@ -16,11 +16,11 @@ from pathlib import Path
 from harness.errors import UserError
 from studies import packages
 from studies.cluster import clusters, submitting
+from studies.cluster.choosing import settled
 from studies.cluster.records import Dispatch, read_submission
 from studies.cluster.telling import told
 from studies.cluster.types import Cluster
 from studies.store import StoredRun, StudyDir
-from studies.survey import survey_settled
 
 LOG = "follow-up.log"
 PATIENCE_SECONDS = 2400.0
@@ -79,7 +79,7 @@ def follow_up(
     while True:
         try:
             runs = submitted(study)
-            survey_settled(runs, SETTLE_SECONDS)
+            settled(runs, SETTLE_SECONDS)
             outcome = submitting.submit(study, runs, options, cluster)
             for line in told(study.name, outcome):
                 log(line)

@@ -24,7 +24,7 @@ from harness.errors import UserError
 from harness.own import own_paths
 from studies import machine
 from studies.cluster import granting, snapshot
-from studies.cluster.choosing import Choice, choose
+from studies.cluster.choosing import Choice, choose, settled
 from studies.cluster.classes import PlannedArray, Wanted, fitting, plan_arrays
 from studies.cluster.handing import Handed, Handover, described, follow_ups, live, new_follow_up, order
 from studies.cluster.lock import locked
@@ -35,7 +35,6 @@ from studies.cluster.unanswered import ask_queue, reconcile
 from studies.cost import estimate
 from studies.estimating import measured_for
 from studies.store import StoredRun, StudyDir
-from studies.survey import survey_settled
 from studies.worker import EXECUTE
 
 MANY = 500
@@ -166,7 +165,7 @@ def draft(
     profile = load_profile(options.profile)
     limits = cluster.limits()
     measured = measured_for(study)
-    seen = survey_settled(runs, options.patience)
+    seen = settled(runs, options.patience)
     choices = choose(
         seen, Dispatch(study.path), queue, profile.policies, automatic=options.follows is not None
     )

@@ -2,13 +2,14 @@
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 
 from harness import claim
 from harness.errors import UserError
 from harness.rundir import RunDir
-from studies.cluster import records, unanswered
+from studies.cluster import records, snapshot, unanswered
 from studies.cluster.records import Dispatch
 from studies.cluster.submitting import MANY, Options, draft, scripts, submit
 from studies.cluster.telling import told
@@ -16,6 +17,7 @@ from studies.cluster.types import Limits
 from tests.studies.cluster.fakecluster import make_study, write_state
 
 SAID = []
+take = snapshot.take
 OPTIONS = Options("slurm", yes=True, say=SAID.append)
 
 
@@ -56,13 +58,14 @@ def test_an_array_is_recorded_with_its_job_and_a_follow_up_waits_for_it(study, c
     assert told("mine", outcome)[0] == "2 new"
 
 
-def test_what_an_order_runs_is_the_snapshot(study, cluster):
+def test_what_an_order_runs_is_the_snapshot(study, cluster, monkeypatch):
+    monkeypatch.setattr(snapshot, "take", take)
     go(study, cluster)
     submission = records.read_submission(cluster.arrays[0].folder)
     environment = cluster.arrays[0].environment
     assert environment["PYTHONPATH"].startswith(submission.code)
     assert environment["PYTHONSAFEPATH"] == "1"
-    assert submission.code.startswith(str(study.path / "code"))
+    assert (study.path / "code" / Path(submission.code).name / "studies" / "pool.py").exists()
 
 
 def test_calling_again_submits_nothing_while_all_is_queued(study, cluster):
