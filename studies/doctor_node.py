@@ -43,7 +43,8 @@ class Look:
 
         folder = Path(self.folder)
         found = [asdict(finding) for finding in examine(folder.parent)]
-        content = json.dumps({"node": socket.gethostname(), "found": found})
+        node = os.environ.get("SLURMD_NODENAME") or socket.gethostname()
+        content = json.dumps({"node": node, "found": found})
         hidden = folder / f".{_FOUND}"
         hidden.write_text(content)
         hidden.rename(folder / _FOUND)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 
 from harness.errors import UserError
+from studies.cluster import allocation
 from studies.cluster.slurm import Slurm
 from studies.cluster.types import Limits, Partition
 from studies.findings import Finding
@@ -42,6 +43,9 @@ def examine(slurm: Slurm) -> Iterator[Finding]:
     yield _sizes(limits, configuration)
     yield requeueing(configuration)
     yield preemption(configuration)
+    if allocation.key() is None:
+        detail = "whether its nodes see RUNS and can draw is not known from here: wm doctor --job sends a small job"
+        yield Finding("slurm nodes", ok=True, detail=detail, needed=False)
 
 
 def _queue(slurm: Slurm) -> Finding:

@@ -1,13 +1,13 @@
 """The client of SLURM against programs that stand in for SLURM's; tests/slurm has the genuine ones."""
 
 import os
-import shlex
 
 import pytest
 
 from harness.errors import UserError
 from studies.cluster.slurm import Slurm
 from studies.cluster.types import Limits, Partition, Queued, SubmissionError
+from tests.studies.cluster.programs import refuses, says, stand_in
 from tests.studies.cluster.test_limits import CONFIGURATION, PARTITIONS
 from tests.studies.cluster.test_queries import ENDED, QUEUE
 from tests.studies.cluster.test_sbatch import order
@@ -16,30 +16,7 @@ from tests.studies.cluster.test_sbatch import script as script_of
 
 @pytest.fixture
 def program(tmp_path, monkeypatch):
-    """Puts a shell script on the PATH in place of a program of SLURM, and returns how it was called so far."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
-    for name in ("sbatch", "srun", "squeue", "sacct", "scancel", "scontrol", "sacctmgr", "sinfo"):
-        (folder / name).write_text("#!/bin/sh\necho not in this test >&2; exit 1\n")
-        (folder / name).chmod(0o755)
-
-    def put(name, lines):
-        log = tmp_path / f"{name}.log"
-        (folder / name).write_text(f'#!/bin/bash\necho "$*" >> {log}\n{lines}\n')
-        return lambda: log.read_text().splitlines() if log.exists() else []
-
-    return put
-
-
-def says(text):
-    """A shell line that prints a text."""
-    return f"printf %s {shlex.quote(text)}"
-
-
-def refuses(text, status=1):
-    """Shell lines of a program that fails."""
-    return f"printf %s {shlex.quote(text)} >&2; exit {status}"
+    return stand_in(tmp_path, monkeypatch)
 
 
 def tree(folder):
@@ -102,6 +79,15 @@ def test_a_job_that_may_have_been_accepted_is_taken_back(program, tmp_path):
     program("scancel", refuses("scancel: error: Socket timed out"))
     with pytest.raises(SubmissionError, match="scancel --name=wm-pilot-0001-0-abcdef"):
         Slurm().submit(order(tmp_path))
+
+
+def test_an_interrupted_submission_is_taken_back(program, tmp_path):
+    program("sbatch", "kill -INT $PPID; echo Submitted batch job 123")
+    taken = program("scancel", "")
+    with pytest.raises(KeyboardInterrupt):
+        Slurm().submit(order(tmp_path))
+    assert len(taken()) == 1
+    assert tree(tmp_path / "dispatch") == []
 
 
 def test_an_answer_without_a_job_is_no_submission(program, tmp_path):
