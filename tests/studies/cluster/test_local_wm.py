@@ -21,12 +21,18 @@ resources: {default: {cpus: 1, memory_gb: 0.1}}
 """
 
 
-@pytest.fixture
-def study(wm, tmp_path, monkeypatch):
-    """The runs of a study that was submitted, on a machine with room for one task: slow runs, quick waits."""
+@pytest.fixture(autouse=True)
+def _user(tmp_path, monkeypatch):
+    """A user without a profile whose runs only count."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.delenv("WM_PROFILE", raising=False)
     monkeypatch.setattr("studies.worker.EXECUTE", fakes.EXECUTE)
+
+
+@pytest.fixture
+def study(wm, tmp_path):
+    """The runs of a study that was submitted, on a machine with room for one task: slow runs, quick waits."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(before)})
     (tmp_path / "mine.yaml").write_text(STUDY)
@@ -87,3 +93,25 @@ def test_cancelling_retrying_and_running_beside_the_queue(study, wm):
     assert wm("cancel", "mine", "--yes")[0] == 0
     wait_for(lambda: state_of(slow) == "cancelled")
     wait_for(lambda: not localqueue.living())
+
+
+def test_what_only_the_scheduler_knows_is_retried_too(wm, tmp_path):
+    text = STUDY.replace("slow", "fails").replace(
+        "memory_gb: 0.1", "memory_gb: 0.1, setup: 'no-such-command 1'"
+    )
+    (tmp_path / "mine.yaml").write_text(text)
+    assert wm("submit", "mine.yaml", "--executor", "local", "--no-follow-up")[0] == 0
+    fails, quick = store.StudyDir(tmp_path / "runs" / "mine").planned
+    wait_for(lambda: state_of(fails) == state_of(quick) == "failed:setup")
+    assert not fails.path.exists()  # its Python never began
+    assert "no-such-command: command not found" in wm("status", "mine")[1]
+    assert "nothing to submit: 2 failed runs are left" in wm("submit", "mine", "--executor", "local")[2]
+    assert wm("retry", "mine", "--kind", "node")[0] == 2
+    status, _, err = wm("retry", "mine", "--kind", "setup", "--only", "design=fails")
+    assert (status, "wm submit mine --executor local" in err) == (0, True), err
+    assert (state_of(fails), state_of(quick)) == ("pending", "failed:setup")
+    assert wm("run", "mine")[0] == 1
+    assert (state_of(fails), state_of(quick)) == ("failed:code", "failed:setup")  # of its own, after wm retry
+    assert wm("retry", "mine")[0] == 0
+    assert (state_of(fails), state_of(quick)) == ("pending", "pending")
+    assert wm("retry", "mine")[0] == 2  # nothing has failed since
