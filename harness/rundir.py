@@ -23,6 +23,7 @@ from harness.errors import UserError
 
 SCHEMA_VERSION = 1
 PLAN = "plan.jsonl"
+_BLOCK_BYTES = 64 * 1024
 _HEX = re.compile(r"[0-9a-f]{12}")
 _PLANNED = {"id": str, "hex": str, "design": str, "task": str, "seed": int, "config": dict}
 Ending = Literal["running", "done", "failed", "diverged", "preempted"]
@@ -117,6 +118,10 @@ class RunDir:
         """The records of metrics.jsonl; a last line that is still being written is left out."""
         yield from read_jsonl(self.metrics, kinds)
 
+    def last_metrics(self, kind: str) -> dict[str, Any] | None:
+        """The last record of a kind in metrics.jsonl, read from the file's end; None if there is none."""
+        return next((record for record in _backwards(self.metrics) if record.get("kind") == kind), None)
+
     def read_attempts(self) -> list[dict[str, Any]]:
         """The records of attempts.jsonl: a `start` and an `end` line per attempt."""
         return list(read_jsonl(self.attempts))
@@ -190,6 +195,26 @@ def read_jsonl(path: Path, kinds: set[str] | None = None) -> Iterator[dict[str, 
             record = json.loads(line)
             if kinds is None or record.get("kind") in kinds:
                 yield record
+
+
+def _backwards(path: Path) -> Iterator[dict[str, Any]]:
+    """The records of a JSON lines file, the last whole line first; nothing if it does not exist."""
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        place = file.seek(0, os.SEEK_END)
+        rest, whole = b"", False  # the line whose start was not read yet, and whether its end was
+        while place:
+            start = max(0, place - _BLOCK_BYTES)
+            file.seek(start)
+            first, *lines = (file.read(place - start) + rest).split(b"\n")
+            if lines and not whole:
+                whole = True
+                lines.pop()  # what follows the last line end is still being written
+            yield from (json.loads(line) for line in reversed(lines))
+            rest, place = first, start
+        if whole:
+            yield json.loads(rest)
 
 
 def write_atomically(path: Path, content: str | bytes, *, sync: bool = True) -> None:

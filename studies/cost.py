@@ -190,9 +190,9 @@ def _seconds(run: StoredRun) -> list[float]:
     """The seconds that a finished run took, if its records say so: of its loop, else of its attempts."""
     directory = RunDir(run.path)
     try:
-        cost = [record.get("wall_seconds") for record in directory.read_metrics({"cost"})]
-        if cost and cost[-1]:
-            return [float(cost[-1])]
+        seconds = (directory.last_metrics("cost") or {}).get("wall_seconds")
+        if seconds:
+            return [float(seconds)]
         times = [record["time"] for record in directory.read_attempts()]
     except (OSError, ValueError, KeyError):
         return []
