@@ -11,11 +11,19 @@ from typing import Any
 
 from harness.config import Category, RunConfig
 from harness.config.fields import category_of, walk
+from harness.devices import Proven
 from harness.disk import disk_errors
 from harness.errors import RunError
 from harness.monitor import Monitor
 from harness.own import own_paths
-from harness.provenance import code_digest, environment_digest, gpu_memory, peak_memory_mb, whereabouts
+from harness.provenance import (
+    code_digest,
+    environment_digest,
+    gpu_memory,
+    peak_memory_mb,
+    source,
+    whereabouts,
+)
 from harness.rundir import Ending, Failure, RunDir
 
 _RESERVE = ".reserve"
@@ -25,9 +33,24 @@ log = logging.getLogger("wm")
 
 
 def record_start(
-    run: RunDir, config: RunConfig, attempt: int, device: str, rendering: str | None, threads: int
+    run: RunDir,
+    config: RunConfig,
+    attempt: int,
+    device: str,
+    gpu: dict[str, Any] | None,
+    drawing: Proven | None,
+    threads: int,
 ) -> None:
     """Appends the `start` line of an attempt and sets disk space aside for its ending.
+
+    Args:
+        run: the run.
+        config: its configuration.
+        attempt: its number.
+        device: as torch writes it.
+        gpu: that it is: name, uuid, and its index in CUDA_VISIBLE_DEVICES.
+        drawing: what draws; None: the task needs no OpenGL.
+        threads: of torch.
 
     Raises:
         RunError: the disk is full.
@@ -42,10 +65,14 @@ def record_start(
         "attempt": attempt,
         "time": time.time(),
         **whereabouts(),
+        **source(),
         "code": code_digest(own_paths(config)),
         "environment": environment_digest(),
         "device": device,
-        "rendering": rendering,
+        "gpu": gpu,
+        "rendering": drawing.rendering if drawing else None,
+        "renderer": drawing.renderer if drawing else None,
+        "egl_device": drawing.egl_device if drawing else None,
         "threads": threads,
         "numeric": numeric,
     }

@@ -15,6 +15,7 @@ from pathlib import Path
 from harness import tensorboard
 from harness.attempts import record_end, record_start
 from harness.config import RunConfig, component_versions
+from harness.devices import Proven, check_given, check_same, in_use
 from harness.disk import as_disk_error
 from harness.errors import RunError, UserError
 from harness.monitor import Monitor, Stopped
@@ -74,7 +75,7 @@ def _attempt(run: RunDir, monitor: Monitor, owns: Callable[[], bool], datasets: 
     config = run.read_config()
     monitor.state.iterations = config.train.episodes if config.agent == "model" else 0
     _check_versions(run, config)
-    rendering = _select_rendering(config)
+    drawing = _select_rendering(config)
     if config.storage.tensorboard:
         tensorboard.require()
     import torch
@@ -87,11 +88,15 @@ def _attempt(run: RunDir, monitor: Monitor, owns: Callable[[], bool], datasets: 
     from harness.summary import summarised_ending
     from harness.tasks import find_task
 
+    check_given(config.runtime.device)
     device = make_device(config.runtime.device)
-    record_start(run, config, monitor.state.attempt, str(device), rendering, torch.get_num_threads())
-    log.info(
-        "on %s, %d threads, rendering with %s", device, torch.get_num_threads(), rendering or "no OpenGL"
-    )
+    gpu = in_use(str(device))
+    if drawing is not None:
+        check_same(drawing, gpu)
+    threads = torch.get_num_threads()
+    record_start(run, config, monitor.state.attempt, str(device), gpu, drawing, threads)
+    backend = f"{drawing.rendering} ({drawing.renderer})" if drawing else "no OpenGL"
+    log.info("on %s, %d threads, rendering with %s", gpu["name"] if gpu else device, threads, backend)
     task = find_task(config.task, config.env)
     session = Session(run, config, task, device, monitor, owns, datasets)
     ending = summarised_ending(run)
@@ -133,9 +138,9 @@ def _check_versions(run: RunDir, config: RunConfig) -> None:
         )
 
 
-def _select_rendering(config: RunConfig) -> str | None:
+def _select_rendering(config: RunConfig) -> Proven | None:
     if not config.task.startswith("dmc/"):
         return None
-    from harness.tasks.rendering import select_backend
+    from harness.tasks.rendering import select
 
-    return select_backend()
+    return select()

@@ -8,6 +8,7 @@ import os
 import re
 import resource
 import socket
+import subprocess
 import sys
 from functools import cache
 from importlib import metadata
@@ -17,6 +18,8 @@ from typing import Any
 
 PACKAGES = ("harness", "models", "planners", "studies", "analysis")
 """The five packages of this distribution."""
+
+_SLURM = ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_RESTART_COUNT")
 
 
 def code_root() -> Path:
@@ -32,6 +35,30 @@ def snapshot() -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content
+
+
+@cache
+def source() -> dict[str, Any]:
+    """Where the code that runs is, its commit, and whether it differs from that; None where nobody knows."""
+    found = snapshot() or _checkout()
+    return {"code_root": str(code_root()), "commit": found.get("commit"), "dirty": found.get("dirty")}
+
+
+def _checkout() -> dict[str, Any]:
+    """What git says of the code, if it is a work tree."""
+    if not (code_root() / ".git").exists():
+        return {}
+    try:
+        commit = _git("rev-parse", "HEAD")
+        dirty = bool(_git("status", "--porcelain", "--", *PACKAGES))
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return {"commit": commit, "dirty": dirty}
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "--no-optional-locks", "-C", str(code_root()), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
 
 
 @cache
@@ -95,5 +122,5 @@ def gpu_memory() -> dict[str, Any]:
 
 def whereabouts() -> dict[str, Any]:
     """Host, process and SLURM job, for the record of an attempt."""
-    slurm = {k.lower(): v for k in ("SLURM_JOB_ID", "SLURM_ARRAY_TASK_ID") if (v := os.environ.get(k))}
+    slurm = {name.lower(): value for name in _SLURM if (value := os.environ.get(name))}
     return {"host": socket.gethostname(), "pid": os.getpid(), **slurm}

@@ -66,10 +66,11 @@ def main(arguments: list[str] | None = None) -> int:
     from harness.claim import OwnedElsewhere, acquire
     from harness.errors import UserError
     from studies import packages
+    from studies.cluster.owners import is_gone  # of a job that was requeued to another node
 
     try:
         packages.verify()
-        claim = acquire(options.run)
+        claim = acquire(options.run, is_gone)
     except OwnedElsewhere as error:
         print(error, file=sys.stderr)
         return OWNED

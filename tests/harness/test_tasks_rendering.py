@@ -19,7 +19,8 @@ def probes(monkeypatch):
 
     def probe(backend):
         machine.asked.append(backend)
-        return ("soft pipe", "") if backend in machine.working else ("", "ImportError: no library")
+        works = backend in machine.working
+        return rendering.Picture("soft pipe") if works else rendering.Picture(error="ImportError: no library")
 
     for name in ("MUJOCO_GL", "PYOPENGL_PLATFORM", "DISABLE_RENDER_THREAD_OFFLOADING", "WM_RENDERING"):
         monkeypatch.setenv(name, "")  # so that monkeypatch restores it whatever happens to it
@@ -86,9 +87,9 @@ def test_doctor_checks_each(probes, monkeypatch):
 
 
 def test_a_real_probe_of_a_backend_that_is_none():
-    renderer, error = rendering._probe("bogus")
-    assert not renderer
-    assert "bogus" in error
+    picture = rendering._probe("bogus")
+    assert not picture.renderer
+    assert "bogus" in picture.error
 
 
 @pytest.mark.render
