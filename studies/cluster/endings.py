@@ -118,7 +118,7 @@ def explain(ending: Ending, now: float) -> Condition:
     if record.state in _NODE:
         return _node_failed(record, now)
     if record.state in _TIME and start is None:
-        return Condition("failed", "setup", f"its time ran out before its Python began{_last_line(ending)}")
+        return Condition("failed", "setup", f"its time ran out before its Python began{last_line(ending.log)}")
     if record.state in _TIME:
         hours = ending.task.array.resources.hours
         return Condition("failed", "time-limit", f"the {hours:.3g} h of its job ran out")
@@ -139,7 +139,7 @@ def _unexplained(
     ending: Ending, record: Accounted, start: Sequence[Event] | None, last: Event | None
 ) -> Condition:
     """A job that ended by itself and left the run unfinished."""
-    how, said = _how(record), _last_line(ending)
+    how, said = _how(record), last_line(ending.log)
     if start is None and record.signal == _NO_LOG:
         return Condition("failed", "setup", "its log files could not be opened")
     if start is None:
@@ -212,8 +212,8 @@ def _signal(number: int) -> str:
         return f"signal {number}"
 
 
-def _last_line(ending: Ending) -> str:
-    """`: module: command not found`, the last line that the job itself printed."""
-    lines = [line.strip() for line in ending.log if line.strip()]
+def last_line(log: Sequence[str]) -> str:
+    """`: module: command not found`, the last line that a job itself printed; empty if it printed nothing."""
+    lines = [line.strip() for line in log if line.strip()]
     own = [line for line in lines if not line.startswith(_NOT_ITS_OWN)]
     return f": {(own or lines)[-1][:300]}" if lines else ""

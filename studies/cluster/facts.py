@@ -18,7 +18,7 @@ from typing import Any
 
 from studies.cluster import clusters
 from studies.cluster.accounts import Accounts
-from studies.cluster.owners import key_of
+from studies.cluster.owners import key_of, records_of
 from studies.cluster.records import Assignment, Dispatch, read_events, read_submission
 from studies.cluster.truth import Answers, Facts, ownership
 from studies.cluster.types import Accounted, Queued
@@ -82,7 +82,7 @@ class Schedulers:
         if not set(jobs) <= one.jobs:
             one.jobs |= frozenset(jobs)
             one.since = min(one.since, since)
-            one.accounting = clusters.cluster_for(executor).accounting(sorted(one.jobs), one.since)
+            one.accounting = records_of(clusters.cluster_for(executor), sorted(one.jobs), one.since)
         return one.accounting
 
 

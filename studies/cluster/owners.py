@@ -6,7 +6,7 @@ Conservative: a question that nobody answers, or an answer that could mean anoth
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TypeVar
 
 from harness import claim
@@ -90,8 +90,19 @@ def is_gone(owner: Owner, cluster: Cluster | None = None, heartbeat: float | Non
     queue = cluster.queue()
     if queue is None:
         return False
-    asked = None if key in queue else cluster.accounting([owner.job], owner.time - UNHEARD_SECONDS)
+    asked = None if key in queue else records_of(cluster, [owner.job], owner.time - UNHEARD_SECONDS)
     return owner_is_gone(owner, queue, asked, time.time(), heartbeat=heartbeat)
+
+
+def records_of(cluster: Cluster, jobs: Collection[str], since: float) -> dict[str, Accounted] | None:
+    """What the accounting says of some jobs; nothing where a cluster keeps no accounts, None if it did not answer.
+
+    Args:
+        cluster: which is asked.
+        jobs, since: as for `Cluster.accounting`.
+    """
+    found = cluster.accounting(jobs, since)
+    return {} if found is None and not getattr(cluster, "has_accounting", True) else found
 
 
 def _under(name: str | None, found: _Answer | None) -> _Answer | None:

@@ -322,4 +322,5 @@ def _without_record(facts: Facts, task: Assignment, now: float) -> Condition:
     if now - heard <= UNHEARD_SECONDS:
         return _silent(facts, now, "neither the queue nor the accounting lists its job")
     note = f"neither the queue nor the accounting knows its job; last heard of {age_words(now - heard)} ago"
-    return Condition("lost", note=note)
+    printed = "" if facts.said.events else endings.last_line(facts.said.log)
+    return Condition("lost", note=note + (f"; its log ends with{printed}" if printed else ""))
