@@ -33,7 +33,8 @@ _OF_THIS_ALLOCATION = frozenset(
 )
 _PLAIN = {"SLURM_TIME_FORMAT": "%s", "SLURM_BITSTR_LEN": "0"}  # times in unix seconds, array indices in full
 
-_QUEUE_FIELDS = "%i|%T|%r|%N|%j"  # without widths nothing is cut; the name comes last: it may hold anything
+_QUEUE_FIELDS = ("JobArrayID", "State", "Reason", "NodeList", "RestartCnt", "Name")
+_OLD_QUEUE_FIELDS = "%i|%T|%r|%N||%j"  # before 20.11: without the number of restarts
 _ACCOUNTING_FIELDS = (
     "JobID",
     "State",
@@ -48,6 +49,7 @@ _ACCOUNTING_FIELDS = (
 )
 _LONGEST = 60_000  # characters of job numbers in one command; the kernel's limit of an argument is 131,072
 _OOM_SIGNAL = 125
+_CLOCKS = 3600.0  # seconds by which the clock of the accounting, or the end of summer time, may be off
 
 
 @dataclass(frozen=True)
@@ -102,29 +104,42 @@ def user() -> str:
         return str(os.getuid())
 
 
-def queue_command() -> list[str]:
-    """Asks for every task of this user that waits or runs."""
-    return ["squeue", "--noheader", "--array", f"--user={os.getuid()}", f"--format={_QUEUE_FIELDS}"]
+def queue_command(*, old: bool = False) -> list[str]:
+    """Asks for every task of this user that waits or runs.
+
+    Args:
+        old: for a squeue from before 20.11, which refuses the format or cuts the fields.
+    """
+    # a separator in place of a width: nothing is cut; the name comes last, as it may hold anything
+    fields = _OLD_QUEUE_FIELDS if old else ",".join(f"{name}:|" for name in _QUEUE_FIELDS)
+    option = "--format" if old else "--Format"
+    return ["squeue", "--noheader", "--array", f"--user={os.getuid()}", f"{option}={fields}"]
 
 
 def parse_queue(text: str) -> dict[str, Queued] | None:
     """What `queue_command` printed, by key; None if it cannot be understood."""
     found = {}
     for line in text.splitlines():
-        if not line.strip() or line.startswith("CLUSTER:"):
+        if line.startswith("CLUSTER:") or (not line.strip() and "CLUSTER:" in text):
             continue
-        fields = [field.strip() for field in line.split("|", 4)]
-        if len(fields) < 5:
+        fields = [field.strip() for field in line.split("|", len(_QUEUE_FIELDS) - 1)]
+        if len(fields) < len(_QUEUE_FIELDS):
             return None
-        ids, state, reason, node, name = fields
-        task = Queued(state, "" if reason in {"None", "(null)"} else reason, node, name)
+        ids, state, reason, node, restarts, name = fields
+        task = Queued(
+            state=state,
+            reason="" if reason in {"None", "(null)"} else reason,
+            node=node,
+            name=name.removesuffix("|"),
+            restarts=int(restarts) if restarts.isdigit() else None,
+        )
         found.update(dict.fromkeys(expand(ids), task))
     return found
 
 
 def accounting_command(jobs: Sequence[str], since: float) -> list[str]:
     """Asks for the latest record of every task of some jobs, with their steps (only these tell out of memory)."""
-    start = datetime.fromtimestamp(since).astimezone().strftime("%Y-%m-%dT%H:%M:%S")
+    start = datetime.fromtimestamp(max(0.0, since - _CLOCKS)).astimezone().strftime("%Y-%m-%dT%H:%M:%S")
     fields = ",".join(_ACCOUNTING_FIELDS)
     return [
         "sacct",
@@ -163,7 +178,8 @@ def parse_accounting(text: str) -> dict[str, Accounted] | None:
     """What `accounting_command` printed, by key; None if it cannot be understood.
 
     A task that was requeued, or whose number was used before, may have several records: the last submitted counts.
-    The record of an array's tasks that never started (`123_[5-9]`) yields to a record of their own.
+    The record of an array's tasks that never started (`123_[5-9]`) yields to a record of their own, and as long as it
+    says PENDING, it is none: it goes on to list those that were cancelled one by one.
     """
     single: dict[str, _Record] = {}
     several: dict[str, _Record] = {}
@@ -186,7 +202,8 @@ def parse_accounting(text: str) -> dict[str, Accounted] | None:
         for key in keys:
             if key not in place or current.submit >= place[key].submit:
                 place[key] = current
-    return {key: record.accounted for key, record in (several | single).items()}
+    ended = {key: record for key, record in several.items() if record.accounted.terminal}
+    return {key: record.accounted for key, record in (ended | single).items()}
 
 
 def _record(fields: dict[str, str]) -> _Record:

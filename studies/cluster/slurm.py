@@ -29,6 +29,7 @@ class Slurm:
 
     def __init__(self) -> None:
         self._accounting: bool | None = None
+        self._old = False
         self._silence = ""
 
     def submit(self, order: Order) -> str:
@@ -74,8 +75,12 @@ class Slurm:
 
     def queue(self) -> dict[str, Queued] | None:
         """This user's tasks that wait or run, by key, in one call; None if it could not be asked."""
-        answer = ask(*queries.queue_command())
-        return queries.parse_queue(answer.text) if answer.ok else None
+        answer = ask(*queries.queue_command(old=self._old))
+        found = queries.parse_queue(answer.text) if answer.ok else None
+        if found is None and not self._old and (answer.ok or "format" in answer.error.lower()):
+            self._old = True
+            return self.queue()
+        return found
 
     def accounting(self, jobs: Collection[str], since: float) -> dict[str, Accounted] | None:
         """The latest records of the tasks of some jobs, by key, in one call; None if it could not be asked.

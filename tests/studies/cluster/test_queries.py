@@ -12,19 +12,23 @@ from studies.cluster.queries import ask, compress, expand, gibibytes, parse_acco
 from studies.cluster.types import Accounted, Queued
 
 QUEUE = """\
-1_2|PENDING|JobArrayTaskLimit||wm-pilot-0001-0-abcdef
-1_0|RUNNING|None|n1|wm-pilot-0001-0-abcdef
-11|PENDING|BeginTime||a|name
-22|PENDING|Nodes required for job are DOWN, DRAINED or reserved for jobs in higher priority partitions||x
-1_8|COMPLETING|None|n1|wm-pilot-0001-0-abcdef
+1_2|PENDING|JobArrayTaskLimit||0|wm-pilot-0001-0-abcdef|
+1_0|RUNNING|None|n1|2|wm-pilot-0001-0-abcdef|
+11|PENDING|BeginTime||1|a|name|
+22|PENDING|Nodes required for job are DOWN, DRAINED or reserved for jobs in higher priority partitions||0|x|
+1_8|COMPLETING|None|n1|0|wm-pilot-0001-0-abcdef|
+"""
+OLD_QUEUE = """\
+1_2|PENDING|JobArrayTaskLimit|||wm-pilot-0001-0-abcdef
+1_0|RUNNING|None|n1||wm-pilot-0001-0-abcdef
 """
 
 
 def test_a_queue():
     found = parse_queue(QUEUE)
     assert list(found) == ["1_2", "1_0", "11", "22", "1_8"]
-    assert found["1_2"] == Queued("PENDING", "JobArrayTaskLimit", "", "wm-pilot-0001-0-abcdef")
-    assert found["1_0"] == Queued("RUNNING", "", "n1", "wm-pilot-0001-0-abcdef")
+    assert found["1_2"] == Queued("PENDING", "JobArrayTaskLimit", "", "wm-pilot-0001-0-abcdef", 0)
+    assert found["1_0"] == Queued("RUNNING", "", "n1", "wm-pilot-0001-0-abcdef", 2)
     assert found["1_0"].runs
     assert not found["1_2"].runs
     assert found["11"].name == "a|name"
@@ -32,14 +36,24 @@ def test_a_queue():
     assert found["1_8"].state == "COMPLETING"
 
 
+def test_the_queue_of_an_old_version():
+    found = parse_queue(OLD_QUEUE)
+    assert found["1_2"] == Queued("PENDING", "JobArrayTaskLimit", "", "wm-pilot-0001-0-abcdef", None)
+    assert found["1_0"].restarts is None
+
+
 def test_an_empty_queue_is_an_answer_and_a_strange_one_is_none():
     assert parse_queue("") == {}
-    assert parse_queue("CLUSTER: north\n11|RUNNING|None|n1|x\n") == {"11": Queued("RUNNING", "", "n1", "x")}
+    assert parse_queue("CLUSTER: north\n11|RUNNING|None|n1|0|x|\n") == {
+        "11": Queued("RUNNING", "", "n1", "x", 0)
+    }
+    assert parse_queue("CLUSTER: north\n\nCLUSTER: south\n") == {}
     assert parse_queue("slurm_load_jobs error: Unexpected message received\n") is None
+    assert parse_queue("\n\n") is None
 
 
 def test_a_queue_that_does_not_expand_its_arrays():
-    assert list(parse_queue("7_[1-2,5%3]|PENDING|Priority||x\n")) == ["7_1", "7_2", "7_5"]
+    assert list(parse_queue("7_[1-2,5%3]|PENDING|Priority||0|x|\n")) == ["7_1", "7_2", "7_5"]
 
 
 # JobID,State,ExitCode,Submit,Start,End,NodeList,ReqMem,MaxRSS,JobName
@@ -56,15 +70,16 @@ ENDED = """\
 
 def test_accounting_of_an_array():
     found = parse_accounting(ENDED)
-    assert found.keys() == {"1_0", "1_8", "1_2", "1_3", "1_4", "1_9"}
+    assert found.keys() == {"1_0", "1_8"}  # that the others wait is for the queue to say
     assert found["1_0"] == Accounted(
         "FAILED", 3, 0, False, "wm-pilot", "n1", 1795374764.0, 1795374769.0, 12132 / 1024**2
     )
     assert found["1_8"].state == "CANCELLED"
     assert found["1_8"].terminal
     assert not found["1_8"].out_of_memory
-    assert found["1_3"] == Accounted("PENDING", name="wm-pilot")
-    assert not found["1_3"].terminal
+    rest = parse_accounting(ENDED.replace("PENDING", "CANCELLED by 0"))
+    assert rest.keys() == {"1_0", "1_8", "1_2", "1_3", "1_4", "1_9"}
+    assert rest["1_3"] == Accounted("CANCELLED", name="wm-pilot")
 
 
 def record(job, state, exit_code="0:0", submit=1, memory="100M", peak="", node="n1"):

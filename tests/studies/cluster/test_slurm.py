@@ -9,7 +9,7 @@ from studies.cluster.slurm import Slurm
 from studies.cluster.types import Limits, Partition, Queued, SubmissionError
 from tests.studies.cluster.programs import refuses, says, stand_in
 from tests.studies.cluster.test_limits import CONFIGURATION, PARTITIONS
-from tests.studies.cluster.test_queries import ENDED, QUEUE
+from tests.studies.cluster.test_queries import ENDED, OLD_QUEUE, QUEUE
 from tests.studies.cluster.test_sbatch import order
 from tests.studies.cluster.test_sbatch import script as script_of
 
@@ -116,14 +116,27 @@ def test_a_machine_without_slurm(tmp_path, monkeypatch):
 
 def test_the_queue_is_one_call(program):
     calls = program("squeue", says(QUEUE))
-    assert Slurm().queue()["1_2"] == Queued("PENDING", "JobArrayTaskLimit", "", "wm-pilot-0001-0-abcdef")
+    assert Slurm().queue()["1_2"] == Queued("PENDING", "JobArrayTaskLimit", "", "wm-pilot-0001-0-abcdef", 0)
     [call] = calls()
     assert f"--user={os.getuid()}" in call
 
 
+@pytest.mark.parametrize(
+    "answer", [refuses("squeue: error: Invalid job format specification: |"), says("11    RUNNI\n")]
+)
+def test_an_old_squeue_is_asked_in_its_own_way(program, answer):
+    calls = program("squeue", f"case $* in *--Format*) {answer};; *) {says(OLD_QUEUE)};; esac")
+    slurm = Slurm()
+    assert slurm.queue()["1_0"].node == "n1"
+    assert slurm.queue().keys() == {"1_2", "1_0"}
+    assert len(calls()) == 3
+
+
 def test_a_queue_that_fails_or_is_slow_is_none(program, monkeypatch):
-    program("squeue", refuses("slurm_load_jobs error: Unable to contact slurm controller (connect failure)"))
+    words = "slurm_load_jobs error: Unable to contact slurm controller (connect failure)"
+    calls = program("squeue", refuses(words))
     assert Slurm().queue() is None
+    assert len(calls()) == 1
     program("squeue", "sleep 20")
     monkeypatch.setattr("studies.cluster.queries.ask.__kwdefaults__", {"seconds": 0.3})
     assert Slurm().queue() is None
