@@ -14,7 +14,9 @@ import subprocess
 import sys
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from harness import claim
@@ -28,6 +30,7 @@ _KILL_SECONDS = 120.0
 """A task that was asked to leave and has not is killed after this long."""
 
 _PR_SET_PDEATHSIG = 1
+_PRCTL = getattr(ctypes.CDLL(None), "prctl", None)  # Linux has it
 
 
 @dataclass
@@ -60,7 +63,8 @@ class LocalPool:
             self._cancel()
             self._collect()
             if not self._stopping:
-                self._start()
+                with suppress(TimeoutError):
+                    self._start()
             time.sleep(_POLL_SECONDS if self._running else _IDLE_SECONDS)
 
     def _stop(self, *_: object) -> None:
@@ -149,14 +153,17 @@ class LocalPool:
                 stdout=out,
                 stderr=err,
                 process_group=0,
-                preexec_fn=_leave_with_parent,  # noqa: PLW1509 - this process has one thread
+                preexec_fn=partial(_leave_with, os.getpid()),  # noqa: PLW1509 - this process has one thread
             )
         return _Task(index, process, time.time())
 
 
-def _leave_with_parent() -> None:
+def _leave_with(parent: int) -> None:
     """Has the kernel send this process SIGTERM when its parent dies."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if _PRCTL is not None:
+        _PRCTL(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it died before
+            os._exit(1)
 
 
 def main(arguments: list[str] | None = None) -> int:

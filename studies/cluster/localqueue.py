@@ -39,6 +39,7 @@ from studies import machine
 KEPT_SECONDS = 30 * 86400.0
 """How long a pool that has ended is remembered."""
 
+LOCK_SECONDS = 20.0
 ALL = "all"
 
 
@@ -212,12 +213,16 @@ def add(order: Mapping[str, Any]) -> PoolDir:
     side = home / f".{token}"
     side.mkdir(parents=True)
     _prune()
-    with lock():
-        number = 1 + max((int(pool.path.name.partition("-")[0]) for pool in pools()), default=0)
-        place = {"number": number, "token": token, "time": time.time()}
-        content = {**order, **place, "starter": asdict(claim.this_process())}
-        write_atomically(side / "pool.json", json.dumps(content), sync=False)
-        return PoolDir(side.rename(home / f"{number}-{token}"))
+    try:
+        with lock():
+            number = 1 + max((int(pool.path.name.partition("-")[0]) for pool in pools()), default=0)
+            place = {"number": number, "token": token, "time": time.time()}
+            content = {**order, **place, "starter": asdict(claim.this_process())}
+            write_atomically(side / "pool.json", json.dumps(content), sync=False)
+            return PoolDir(side.rename(home / f"{number}-{token}"))
+    except OSError:
+        shutil.rmtree(side, ignore_errors=True)
+        raise
 
 
 def _prune() -> None:
@@ -230,9 +235,22 @@ def _prune() -> None:
 
 @contextmanager
 def lock() -> Iterator[None]:
-    """Nobody else is in it meanwhile; it is held for moments only."""
-    with (registry() / "lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    """Nobody else is in it meanwhile; it is held for moments only.
+
+    Raises:
+        TimeoutError: another process has it all the same, and may have been stopped there.
+    """
+    file_name = registry() / "lock"
+    end = time.monotonic() + LOCK_SECONDS
+    with file_name.open("a") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise TimeoutError(f"another process holds {file_name}") from None
+                time.sleep(0.02)
         yield
 
 

@@ -228,7 +228,7 @@ class Session:
         self._event(
             "begin",
             host=socket.gethostname(),
-            job=(allocation.key() if on_slurm else None) or self._array.key(self._index),
+            job=(allocation.key() if on_slurm else os.environ.get("WM_JOB")) or self._array.key(self._index),
             restart=allocation.restarts() if on_slurm else begun,
             pid=os.getpid(),
             gpus=list(gpus),

@@ -1,5 +1,6 @@
 """The local executor with a task that waits for a file: turns, slots, terminals that close, pools that are killed."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -293,6 +294,16 @@ def test_a_pool_that_cannot_begin_is_refused_and_forgotten(lab, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nothing")
     with pytest.raises(SubmissionError, match="/proc/nothing"):
         lab.local.submit(lab.order())
+
+
+def test_a_process_that_is_stopped_in_the_lock_holds_nobody_up_for_ever(lab, monkeypatch):
+    localqueue.registry().mkdir(parents=True)
+    with (localqueue.registry() / "lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        monkeypatch.setattr(localqueue, "LOCK_SECONDS", 0.1)
+        with pytest.raises(SubmissionError, match="another process holds"):
+            lab.submit()
+    assert [path.name for path in localqueue.registry().iterdir()] == ["lock"]
 
 
 def test_what_ended_long_ago_is_forgotten(lab, monkeypatch):
