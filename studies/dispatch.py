@@ -8,14 +8,16 @@ from pathlib import Path
 
 from harness.errors import RunError, UserError
 from harness.rundir import RunDir
-from studies import machine
+from studies import machine, worker
 from studies.cost import estimate
 from studies.pool import Job, Pool, Report
 from studies.progress import Progress
 from studies.status import CONTINUED, FINISHED, NAMES
 from studies.store import StoredRun
 from studies.survey import Seen, survey
-from studies.worker import EXECUTE
+
+EXECUTE = worker.EXECUTE
+"""What executes a run, as module:function."""
 
 
 def to_do(seen: Sequence[Seen]) -> list[StoredRun]:

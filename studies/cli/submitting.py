@@ -64,7 +64,7 @@ def submit(
     """
     from dataclasses import replace
 
-    from studies import store, worker
+    from studies import dispatch, store
     from studies.cluster import clusters, submitting
     from studies.cluster.telling import told
     from studies.cluster.types import SubmissionError
@@ -78,7 +78,7 @@ def submit(
         profile=profile,
         yes=yes,
         follow_up=follow_up,
-        execute=worker.EXECUTE,
+        execute=dispatch.EXECUTE,
         command=tuple(sys.argv[1:]),
         patience=_PATIENCE_SECONDS,
         say=say,
