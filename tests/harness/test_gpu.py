@@ -3,9 +3,11 @@
 import pytest
 import torch
 
+from harness import devices
 from harness.build import build_agent, build_model, make_streams
 from harness.entry import execute
-from harness.tasks import find_task
+from harness.errors import RunError
+from harness.tasks import find_task, rendering
 from models.types import Observation
 from tests.harness.runs import make_run, numbers, tiny_config
 
@@ -55,3 +57,42 @@ def test_a_plan_on_the_gpu_is_that_of_the_cpu():
         rows = [("collect", 0, 0)]
         actions.append(agent.plan(agent.observe(agent.initial(1), column, rows), rows)[0])
     torch.testing.assert_close(actions[0], actions[1], atol=1e-3, rtol=1e-3)
+
+
+def test_cuda_and_egl_are_on_one_gpu_and_the_attempt_says_so(tmp_path):
+    """Or the rendering is by software, and the attempt says that."""
+    config = tiny_config(task="dmc/cheetah-run", runtime__device="cuda")
+    run = make_run(tmp_path, config)
+    assert execute(run, datasets=tmp_path / "datasets") == "done", run.read_state().error
+    start, end = run.read_attempts()
+    properties = torch.cuda.get_device_properties(0)
+    assert (start["gpu"]["name"], start["gpu"]["uuid"]) == (properties.name, str(properties.uuid))
+    assert end["peak_gpu_memory_mb"] > 1
+    proven = rendering.select()
+    assert (start["rendering"], start["egl_device"]) == (proven.rendering, proven.egl_device)
+    if proven.gpu:
+        assert str(properties.uuid).replace("-", "") in proven.gpu
+        assert any(word in proven.renderer for word in (properties.name, "NVIDIA"))
+    else:
+        assert any(word in proven.renderer.lower() for word in ("llvmpipe", "softpipe", "swrast"))
+
+
+def test_cuda_is_seen_by_the_child_that_looks():
+    seen = devices.look()
+    assert seen.error == ""
+    assert str(torch.cuda.get_device_properties(0).uuid).replace("-", "") in seen.gpu.uuids
+    assert seen.gpu.name == torch.cuda.get_device_name(0)
+
+
+def test_a_job_without_a_visible_gpu_draws_by_software_alone(monkeypatch):
+    for name in ("MUJOCO_GL", "WM_RENDERING", "MUJOCO_EGL_DEVICE_ID"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(rendering, "_check_not_too_late", lambda _: None)
+    try:
+        proven = rendering.select()
+    except RunError as error:
+        pytest.skip(f"no software rendering here: {error}")
+    assert not proven.gpu
+    assert "NVIDIA" not in proven.renderer
