@@ -32,9 +32,8 @@ def waiting(seen: Sequence[Seen]) -> dict[str, Counter[str]]:
     for one in seen:
         condition = one.condition
         if condition.queued and condition.name in {"pending", "preempted"}:
-            found.setdefault(condition.name, Counter())[
-                condition.reason or condition.note or "no reason said"
-            ] += 1
+            why = condition.reason or ("no reason said" if condition.confirmed else "unconfirmed")
+            found.setdefault(condition.name, Counter())[why] += 1
     return found
 
 

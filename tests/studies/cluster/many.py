@@ -44,7 +44,7 @@ def make(root: Path, number: int = 2000, chunk: int = 1000, lines: int = 0) -> S
         {"executor": "slurm", "command": [], "code": "", "datasets": "", "execute": fakes.EXECUTE}
         | {"follow_up": "wm-many-follow-up", "profile": None, "selected": []}
     )
-    queued, ended = ["77|PENDING|Dependency||wm-many-follow-up"], []
+    queued, ended = ["77|PENDING|Dependency||0|wm-many-follow-up"], []
     states = [state for state, count in STATES.items() for _ in range(count * number // 2000)]
     for start in range(0, number, chunk):
         tasks = [[(run, records.Entry(run.hex))] for run in runs[start : start + chunk]]
@@ -135,9 +135,9 @@ def _metrics(path, lines):
 
 def _queued(state, key, name, index):
     if state == "running":
-        return f"{key}|RUNNING|None|n{index % 4}|{name}"
+        return f"{key}|RUNNING|None|n{index % 4}|0|{name}"
     reasons = {"preempted": "BeginTime", "pending": "JobArrayTaskLimit" if index % 3 else "Priority"}
-    return f"{key}|PENDING|{reasons[state]}||{name}" if state in reasons else ""
+    return f"{key}|PENDING|{reasons[state]}||{int(state == 'preempted')}|{name}" if state in reasons else ""
 
 
 def _accounted(key, name):
