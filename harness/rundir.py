@@ -23,6 +23,7 @@ from harness.errors import UserError
 
 SCHEMA_VERSION = 1
 PLAN = "plan.jsonl"
+STATE = "state.json"
 _BLOCK_BYTES = 64 * 1024
 _HEX = re.compile(r"[0-9a-f]{12}")
 _PLANNED = {"id": str, "hex": str, "design": str, "task": str, "seed": int, "config": dict}
@@ -68,7 +69,7 @@ class RunDir:
         self.path = Path(path).absolute()
         self.config_file = self.path / "run.yaml"
         self.attempts = self.path / "attempts.jsonl"
-        self.state_file = self.path / "state.json"
+        self.state_file = self.path / STATE
         self.metrics = self.path / "metrics.jsonl"
         self.checkpoint = self.path / "checkpoint"
         self.replay = self.path / "replay"
@@ -103,12 +104,7 @@ class RunDir:
 
     def read_state(self) -> RunState | None:
         """What the owner last wrote; None if no attempt has begun, or the file is damaged."""
-        try:
-            content = json.loads(self.state_file.read_text())
-            error = content.pop("error", None)
-            return RunState(**content, error=Failure(**error) if error else None)
-        except (FileNotFoundError, ValueError, TypeError, AttributeError):
-            return None
+        return read_state(self.path)
 
     def write_state(self, state: RunState) -> None:
         """Replaces state.json; an ending is on the disk when this returns."""
@@ -125,6 +121,16 @@ class RunDir:
     def read_attempts(self) -> list[dict[str, Any]]:
         """The records of attempts.jsonl: a `start` and an `end` line per attempt."""
         return list(read_jsonl(self.attempts))
+
+
+def read_state(run_dir: Path) -> RunState | None:
+    """What a run's owner last wrote; None if no attempt has begun, or the file is damaged."""
+    try:
+        content = json.loads((run_dir / STATE).read_text())
+        error = content.pop("error", None)
+        return RunState(**content, error=Failure(**error) if error else None)
+    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, AttributeError):
+        return None
 
 
 def planned_runs(study: Path) -> Iterator[tuple[dict[str, Any], Path]]:

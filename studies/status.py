@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness import claim
-from harness.rundir import RunDir, RunState
+from harness.rundir import RunState, read_state
 
 Name = Literal["pending", "running", "preempted", "cancelled", "lost", "failed", "diverged", "done"]
 NAMES: tuple[Name, ...] = (
@@ -117,10 +117,10 @@ def ownership(run_dir: Path) -> tuple[Ownership, claim.Owner | None]:
 def read_run(run_dir: Path) -> tuple[Ownership, claim.Owner | None, RunState | None]:
     """The owner of a run and what it last wrote; the directory need not exist."""
     held, owner = ownership(run_dir)
-    state = RunDir(run_dir).read_state()
+    state = read_state(run_dir)
     if state is not None and state.state == "running" and held in {"free", "dead"}:
         held, owner = ownership(run_dir)  # it may have come or gone between the two files: look again
-        state = RunDir(run_dir).read_state()
+        state = read_state(run_dir)
     return held, owner, state
 
 

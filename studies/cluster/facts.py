@@ -131,8 +131,9 @@ class Gatherer:
             self._answered(_own_files(run.path, facts) if self._has_left(facts) else facts, kept)
             for run, facts in zip(runs, found, strict=True)
         ]
-        if self._ask_accounting(found, now):
-            found = [self._answered(facts, kept) for facts in found]
+        unknown = self._ask_accounting(found, now)
+        if unknown:
+            found = [self._answered(facts, kept) if facts.hex in unknown else facts for facts in found]
             self._keep(found, now)
         return found
 
@@ -171,17 +172,19 @@ class Gatherer:
         one = self._schedulers.asked.get(executor, Asked())
         return Answers(one.queue, one.accounting, kept)
 
-    def _ask_accounting(self, found: Iterable[Facts], now: float) -> bool:
-        """Asks about tasks that have left the queue and whose end nobody knows; whether there were any."""
+    def _ask_accounting(self, found: Iterable[Facts], now: float) -> set[str]:
+        """Asks about tasks that have left the queue and whose end nobody knows; returns the runs it is about."""
         jobs: dict[str, set[str]] = {}
         since: dict[str, float] = {}
+        unknown = set()
         for facts in found:
             for executor, key, submitted in _unknown_tasks(facts, now):
+                unknown.add(facts.hex)
                 jobs.setdefault(executor, set()).add(key.partition("_")[0])
                 since[executor] = min(since.get(executor, submitted), submitted)
         for executor, numbers in jobs.items():
             self._schedulers.accounting(executor, numbers, since[executor] - _EARLIER_SECONDS)
-        return bool(jobs)
+        return unknown
 
     def _keep(self, found: Iterable[Facts], now: float) -> None:
         """Keeps what is known for good."""
