@@ -44,6 +44,7 @@ def examine(runs: Path) -> Iterator[Finding]:
         _libraries,
         _torch,
         _rendering,
+        _drawing_gpu,
         _hardware,
         lambda: _disk(runs),
         lambda: doctor_slurm.examine(Slurm()),
@@ -111,6 +112,28 @@ def _rendering() -> Iterator[Finding]:
     works = any(check.ok for check in checks)
     for check in checks:
         yield Finding(check.name, check.ok, check.detail, check.remedy, needed=not works)
+
+
+def _drawing_gpu() -> Iterator[Finding]:
+    """Whether EGL can draw on the GPU that CUDA computes on; nothing where CUDA has none."""
+    from harness import devices
+
+    seen = devices.look()
+    if seen.gpu is None:
+        return
+    name = "egl device of the gpu"
+    same = [device.number for device in seen.candidates if seen.is_same(device, "") is not False]
+    asked = os.environ.get("MUJOCO_EGL_DEVICE_ID")
+    if not same:
+        detail = f"EGL does not know {seen.gpu.name}: frames are drawn by software, which is slower"
+        remedy = "install the driver's EGL (libnvidia-gl); in a container, NVIDIA_DRIVER_CAPABILITIES=all"
+        yield Finding(name, ok=False, detail=detail, remedy=remedy, needed=False)
+    elif asked is not None and asked not in map(str, same):
+        detail = f"MUJOCO_EGL_DEVICE_ID={asked}, but {seen.gpu.name}, which CUDA was given, is {same[0]}"
+        remedy = "unset MUJOCO_EGL_DEVICE_ID: each run finds its own"
+        yield Finding(name, ok=False, detail=detail, remedy=remedy, needed=False)
+    else:
+        yield Finding(name, ok=True, detail=f"{asked or same[0]} is {seen.gpu.name}", needed=False)
 
 
 def _hardware() -> Iterator[Finding]:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from harness.devices import Devices, EglDevice, Gpu
 from studies import doctor, doctor_node, doctor_slurm
 from studies.cluster.profile import Profile, read_profile
 from studies.cluster.slurm import Slurm
@@ -236,6 +237,35 @@ def test_a_job_on_a_machine_without_slurm(wm, monkeypatch, tmp_path):
     status, _, err = wm("doctor", "--job")
     assert status == 2
     assert "--executor local" in err
+
+
+GPU = Gpu("H100", ("ab" * 16,), "0000:17:00.0")
+
+
+@pytest.mark.parametrize(
+    ("seen", "asked", "ok", "words"),
+    [
+        (Devices(GPU, (EglDevice(0, 1, "0000:05:00.0"), EglDevice(1, 0, GPU.pci))), None, True, "1 is H100"),
+        (Devices(GPU, (EglDevice(0, 1, "0000:05:00.0"), EglDevice(1, 0, GPU.pci))), "1", True, "1 is H100"),
+        (Devices(GPU, (EglDevice(0, 1, "0000:05:00.0"), EglDevice(1, 0, GPU.pci))), "0", False, "is 1"),
+        (Devices(GPU, (EglDevice(0, None),)), None, False, "EGL does not know H100"),
+        (Devices(GPU), None, False, "EGL does not know H100"),
+    ],
+)
+def test_the_egl_device_is_the_gpu_that_cuda_has(monkeypatch, seen, asked, ok, words):
+    monkeypatch.delenv("MUJOCO_EGL_DEVICE_ID", raising=False)
+    if asked:
+        monkeypatch.setenv("MUJOCO_EGL_DEVICE_ID", asked)
+    monkeypatch.setattr("harness.devices.look", lambda: seen)
+    [finding] = doctor._drawing_gpu()
+    assert (finding.ok, finding.needed) == (ok, False)
+    assert words in finding.detail
+    assert finding.ok == (not finding.remedy)
+
+
+def test_without_a_gpu_nothing_is_said_of_its_egl_device(monkeypatch):
+    monkeypatch.setattr("harness.devices.look", Devices)
+    assert list(doctor._drawing_gpu()) == []
 
 
 def test_the_whole_doctor(tmp_path, monkeypatch):
