@@ -68,13 +68,12 @@ def estimate(
     chosen = store.select(found.runs, only or [], run_ or [])
     states = found.states()
     probes = probes_for(cost.left(chosen, states), episodes)
-    where = executor or ("slurm" if shutil.which("sbatch") else "local")
-    estimation = Estimation(found.home, probes, where)
+    estimation = Estimation(found.home, probes, _where(executor, profile))
     todo = estimation.to_do(fresh=fresh)
     _say_what_is_to_do(estimation, todo)
     failed: list[Failed] = []
     if todo and not dry_run:
-        failed = _execute(estimation, study, profile, fresh=fresh)
+        failed = _execute(estimation, profile, fresh=fresh)
     if as_json:
         _print_json(found.name, estimation, Chosen(chosen, states), failed)
     elif not dry_run:
@@ -82,18 +81,26 @@ def estimate(
     raise typer.Exit(int(bool(failed)))
 
 
+def _where(executor: str | None, profile: str | None) -> str:
+    """The executor that was asked for, else the profile's, else SLURM where it is."""
+    from studies.cluster.profile import load_profile
+
+    return executor or load_profile(profile).executor or ("slurm" if shutil.which("sbatch") else "local")
+
+
 def _say_what_is_to_do(estimation: Estimation, todo: list[tuple[Probe, StoredRun]]) -> None:
     where = "on SLURM" if estimation.executor == "slurm" else "here"
     measured = len(estimation.probes) - len(todo)
     before = f" ({measured} measured before)" if measured else ""
-    say(f"{_count(len(todo), 'short run')} to measure {where}{before}, usually a few minutes each")
+    each = ", usually of a few minutes each" if todo else ""
+    say(f"{_count(len(todo), 'short run')} to measure {where}{each}{before}")
     for probe, _ in todo:
         config = probe.config
         size = f" {config.size}" if config.size else ""
         say(f"  {config.label}{size} on {config.task}, for {_count(len(probe.runs), 'run')}")
 
 
-def _execute(estimation: Estimation, study: str, profile: str | None, *, fresh: bool) -> list[Failed]:
+def _execute(estimation: Estimation, profile: str | None, *, fresh: bool) -> list[Failed]:
     """Executes what is to be measured; says which failed."""
     from studies.estimate.running import execute_here, execute_on
 
@@ -109,7 +116,8 @@ def _execute(estimation: Estimation, study: str, profile: str | None, *, fresh: 
         say(f"the jobs go on; wm status {estimation.place.path} shows them")
     failed = estimation.collect()
     if interrupted:
-        say(f"what has ended is kept; continue with: wm estimate {study}")
+        again = " (without --fresh)" if fresh else ""
+        say(f"what has ended is kept; the same command again continues{again}")
         raise typer.Exit(_INTERRUPTED)
     for one in failed:
         say(f"{one.run.design} on {one.run.task} told nothing: {one.why}")

@@ -68,6 +68,9 @@ class Estimation:
     def prepare(self, *, fresh: bool = False) -> list[StoredRun]:
         """Makes the study of probes. What runs goes on; what other code or another place left is deleted.
 
+        Args:
+            fresh: all of it anew; what was measured is forgotten.
+
         Returns:
             The probes to execute, or to go on with.
 
@@ -90,6 +93,10 @@ class Estimation:
             self.place.runs.mkdir(parents=True, exist_ok=True)
             text = "".join(json.dumps(line) + "\n" for line in lines.values())
             write_atomically(self.place.plan_file, text)
+        if fresh:  # now, so that an interrupted call is continued by one without `fresh`
+            for probe, _ in self._todo:
+                self.known.pop(probe.key, None)
+            write_estimates(self.home, self.known)
         return [run for _, run in self._todo]
 
     def _is_usable(self, probe: Probe, seen: Seen) -> bool:
