@@ -38,11 +38,15 @@ def main():
         if options.profile:
             profile()
         for words in (["status", "many"], ["status", "many", "--json"]):
+            before = os.times()
             times = [seconds(words) for _ in range(options.repeat)]
+            after = os.times()
+            cpu = after.children_user + after.children_system - before.children_user - before.children_system
             asked = ", ".join(f"{name} {n}" for name, n in sorted(Counter(many.calls(root)).items()))
             (root / "calls.txt").unlink()
             shown = " ".join(f"{one:.2f}" for one in times)
-            print(f"wm {' '.join(words)}: {min(times):.2f} s (of {shown}); {len(times)} calls asked: {asked}")
+            took = f"{min(times):.2f} s (of {shown}), {cpu / len(times):.2f} s of CPU"
+            print(f"wm {' '.join(words)}: {took}; {len(times)} calls asked: {asked}")
 
 
 def seconds(words):

@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.rundir import RunState
 from studies import status
 from studies.cluster.facts import Asked, Gatherer, Schedulers
-from studies.cluster.records import Assignment
+from studies.cluster.records import Assignment, Dispatch
 from studies.cluster.truth import Facts, derive
 from studies.status import Condition
 from studies.store import StoredRun
@@ -79,7 +79,7 @@ def look(runs: Sequence[StoredRun], schedulers: Schedulers) -> Look:
     schedulers.forget(time.time())
     studies: dict[Path, list[StoredRun]] = {}
     for run in runs:
-        studies.setdefault(run.path.parent.parent, []).append(run)
+        studies.setdefault(_home(run), []).append(run)
     seen: dict[Path, Seen] = {}
     for study, members in studies.items():
         found = Gatherer(study, schedulers).gather(members, time.time())
@@ -87,6 +87,16 @@ def look(runs: Sequence[StoredRun], schedulers: Schedulers) -> Look:
         for run, facts in zip(members, found, strict=True):
             seen[run.path] = Seen(run, _condition(run, facts, now), facts.state, facts.history)
     return Look([seen[run.path] for run in runs], dict(schedulers.asked), time.time())
+
+
+def history_of(run: StoredRun) -> Sequence[Assignment]:
+    """The tasks that listed a run, oldest first."""
+    return Dispatch(_home(run)).assignments.get(run.hex, ())
+
+
+def _home(run: StoredRun) -> Path:
+    """The study that a run is in; a run without a study is alone in its directory."""
+    return run.path.parent.parent if run.path.parent.name == "runs" else run.path
 
 
 def _condition(run: StoredRun, facts: Facts, now: float) -> Condition:

@@ -15,6 +15,8 @@ from studies.cli.options import LOOK, Runs, console, plain_table
 
 if TYPE_CHECKING:
     from harness.rundir import RunDir
+    from studies.status import Condition
+    from studies.store import StoredRun
 
 _FOLLOW_SECONDS = 0.5
 _PATHS = ("log", "metrics", "checkpoint", "forecasts", "evaluation", "summary")
@@ -40,35 +42,39 @@ def show(
     """Shows a run: state, attempts, paths, error, configuration; or how two runs differ."""
     from harness.rundir import RunDir
     from studies import store
+    from studies.cli import dispatched
 
     root, strict = store.runs_root(runs), runs is not None
-    one = RunDir(store.find_run(run, root, strict=strict))
     if run2 is None:
-        _show(one)
+        _show(dispatched.find(run, root, strict=strict))
     else:
-        _show_difference(one, RunDir(store.find_run(run2, root, strict=strict)))
+        one, two = (RunDir(store.find_run(text, root, strict=strict)) for text in (run, run2))
+        _show_difference(one, two)
 
 
-def _show(run: RunDir) -> None:
+def _show(one: StoredRun) -> None:
     import yaml
     from rich.text import Text
 
-    from harness import claim
-    from studies.status import observe
+    from harness.rundir import RunDir
+    from studies.cli import dispatched
+    from studies.survey import survey
 
-    condition, state = observe(run.path, time.time())
+    seen = survey([one])[0]
+    run, condition, state = RunDir(one.path), seen.condition, seen.state
     out = console()
     out.print(Text(run.id, style="bold"), Text(str(condition)))
     if condition.note:
         out.print(Text(condition.note))
-    if condition.name == "running" and (owner := claim.current(run.path)):
-        out.print(Text(f"owned by {owner}"))
+    _show_owner(run, condition)
     if state is not None:
         score = f", last return {state.last_return:.2f}" if state.last_return is not None else ""
         trained = f", iteration {state.iteration} of {state.iterations}" if state.iterations else ""
         out.print(f"{state.phase}{trained}, {state.env_steps} steps{score}")
     if attempts := run.read_attempts():
         out.print(_attempts(attempts))
+    if seen.history:
+        out.print(Text(), dispatched.tasks(seen))
     if state is not None and state.error is not None and state.error.traceback:
         out.print(Text(state.error.traceback.rstrip(), style="red"))
     print(f"\ndirectory: {run.path}")
@@ -76,7 +82,17 @@ def _show(run: RunDir) -> None:
         path: Path = getattr(run, name)
         if path.exists():
             print(f"  {path.name}")
-    print("\n" + yaml.safe_dump(_trim(run.read_config().model_dump(mode="json")), sort_keys=False).rstrip())
+    for job, file in dispatched.log_files(seen.history):
+        print(f"  job {job}: {file}")
+    config = one.config or run.read_config().model_dump(mode="json")
+    print("\n" + yaml.safe_dump(_trim(config), sort_keys=False).rstrip())
+
+
+def _show_owner(run: RunDir, condition: Condition) -> None:
+    from harness import claim
+
+    if condition.name == "running" and (owner := claim.current(run.path)):
+        print(f"owned by {owner}")
 
 
 def _attempts(records: list[dict[str, Any]]) -> Any:
@@ -136,12 +152,15 @@ def logs(
     ] = None,
     runs: Runs = None,
 ) -> None:
-    """Prints the log of a run, all attempts."""
+    """Prints the log of a run, all attempts, and what its jobs printed besides; with -f, the log alone."""
     from harness.errors import UserError
     from studies import store
+    from studies.cli import dispatched
+    from studies.survey import history_of
 
-    log = store.find_run(run, store.runs_root(runs), strict=runs is not None) / "log.txt"
-    if not log.exists() and not follow:
+    one = dispatched.find(run, store.runs_root(runs), strict=runs is not None)
+    log, printed = one.path / "log.txt", dispatched.log_files(history_of(one))
+    if not log.exists() and not printed and not follow:
         raise UserError(f"{log}: no attempt has written a log yet")
     offset = 0
     if log.exists():
@@ -149,6 +168,8 @@ def logs(
             for line in deque(file, maxlen=lines) if lines else file:
                 sys.stdout.write(line)
             offset = file.tell()
+    if not follow:
+        dispatched.print_logs(printed, lines)
     if follow:
         with suppress(KeyboardInterrupt):
             _follow(log, offset)
