@@ -49,6 +49,7 @@ def make(root: Path, number: int = 2000, chunk: int = 1000, lines: int = 0) -> S
     for start in range(0, number, chunk):
         tasks = [[(run, records.Entry(run.hex))] for run in runs[start : start + chunk]]
         array = dispatch.add_array(folder, "slurm", Granted(hours=1), tasks)
+        _submitted_long_ago(folder / f"array-{array.number}.json")
         job = str(1000 + array.number)
         dispatch.answered(array, job=job)
         for index, ((run, _),) in enumerate(tasks):
@@ -89,6 +90,11 @@ def _runs(study, number):
         config = base | {"design": design, "task": task, "seed": seed, "planner": planner}
         name = f"{design}-{task.partition('/')[2]}-s{seed}-{digits}"
         yield StoredRun(name, digits, design, task, seed, config, study.runs / name)
+
+
+def _submitted_long_ago(file):
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps(content | {"time": content["time"] - _LASTED - 200}))
 
 
 def _leave(run, state, key, array, index, lines):
