@@ -28,15 +28,21 @@ class Choice:
         return self.seen.run
 
 
-def settled(runs: Sequence[StoredRun], patience: float) -> list[Seen]:
-    """The states of runs once every answer is certain, or as they are when the patience (seconds) ends.
+def settled(runs: Sequence[StoredRun], patience: float, queue: Mapping[str, Queued]) -> list[Seen]:
+    """The states of runs once all that matters is certain, or as they are when the patience ends.
 
     The accounting hears of the end of a job after the queue: in between nobody knows how it ended.
+
+    Args:
+        runs: any.
+        patience: seconds.
+        queue: as it was asked before; what it lists need not be certain.
     """
     end = time.monotonic() + patience
     while True:
         seen = survey(runs)
-        if all(one.condition.confirmed for one in seen) or time.monotonic() >= end:
+        unsettled = [one for one in seen if not one.condition.confirmed and not is_queued(one, queue)]
+        if not unsettled or time.monotonic() >= end:
             return seen
         time.sleep(_AGAIN_SECONDS)
 
@@ -62,10 +68,10 @@ def choose(
     for one in seen:
         if one.run.reused_from:
             continue
-        history = one.history
-        nodes = _nodes(history[-1]) if history and one.condition.name in {"failed", "lost"} else ()
-        decision = decide(one.run.hex, one.condition, history, one.state, policies, nodes)
-        if decision.start and history and waits(history[-1], queue):
+        failed = one.history and one.condition.name in {"failed", "lost"}
+        nodes = _nodes(one.history[-1]) if failed else ()
+        decision = decide(one.run.hex, one.condition, one.history, one.state, policies, nodes)
+        if decision.start and is_queued(one, queue):
             decision = replace(decision, start=False, because="queued")
         if decision.start and automatic and _cancelled(one, dispatch):
             decision = replace(decision, start=False, because="cancelled")
@@ -73,8 +79,11 @@ def choose(
     return chosen
 
 
-def waits(last: Assignment, queue: Mapping[str, Queued]) -> bool:
-    """Whether the queue lists a task, or nobody can say yet whether it does."""
+def is_queued(one: Seen, queue: Mapping[str, Queued]) -> bool:
+    """Whether the queue lists the last task of a run, or nobody can say yet whether it does."""
+    if not one.history:
+        return False
+    last = one.history[-1]
     if last.key is None:
         return True
     task = queue.get(last.key)

@@ -20,6 +20,7 @@ from studies.cluster.choosing import settled
 from studies.cluster.records import Dispatch, read_submission
 from studies.cluster.telling import told
 from studies.cluster.types import Cluster
+from studies.cluster.unanswered import ask_queue
 from studies.store import StoredRun, StudyDir
 
 LOG = "follow-up.log"
@@ -75,11 +76,12 @@ def follow_up(
         say=log,
     )
     cluster = cluster or clusters.cluster_for(submission.executor)
-    waited, pause = 0.0, _PAUSE_SECONDS
+    waited, pause, settle = 0.0, _PAUSE_SECONDS, SETTLE_SECONDS
     while True:
         try:
             runs = submitted(study)
-            settled(runs, SETTLE_SECONDS)
+            settled(runs, settle, ask_queue(cluster))
+            settle = 0.0
             outcome = submitting.submit(study, runs, options, cluster)
             for line in told(study.name, outcome):
                 log(line)

@@ -10,7 +10,7 @@ import sys
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -72,7 +72,7 @@ class Handover:
                 _remember_failure(path)
             raise
         self.dispatch.answered(array, job=job)
-        return self.dispatch.arrays[-1]
+        return replace(array, job=job)
 
     def follow_up(self, name: str, resources: Granted, after: Sequence[str]) -> str:
         """Submits the job that looks after some jobs once they have ended; without any, it does so soon.

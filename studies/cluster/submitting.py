@@ -165,7 +165,7 @@ def draft(
     profile = load_profile(options.profile)
     limits = cluster.limits()
     measured = measured_for(study)
-    seen = settled(runs, options.patience)
+    seen = settled(runs, options.patience, queue)
     choices = choose(
         seen, Dispatch(study.path), queue, profile.policies, automatic=options.follows is not None
     )
@@ -239,15 +239,22 @@ def _hand_over(
     options: Options,
     cluster: Cluster,
     lock: Claim,
-    uncovered: Sequence[str],
+    found: Sequence[str],
 ) -> Handed | None:
-    """Submits the arrays, and the job that looks after them and after those that were found again (`uncovered`)."""
+    """Submits the arrays, and the job that looks after them and after whatever else nobody looks after.
+
+    That is what was `found` again, and all that is queued if no follow-up is: its submitter may have died.
+    """
     dispatch = Dispatch(study.path)
     others = {name for name in follow_ups(dispatch, drafted.queue).values() if name != options.follows}
-    waits = drafted.later and not others
-    if not (drafted.now or uncovered or waits):
+    wanted = drafted.follow_up is not None
+    alone = (
+        [*found, *([] if others else live(dispatch.arrays, drafted.queue, cluster.name))] if wanted else []
+    )
+    soon = wanted and bool(drafted.later) and not others
+    if not (drafted.now or alone or soon):
         return None
-    name = new_follow_up(study.name) if drafted.follow_up is not None else None
+    name = new_follow_up(study.name) if wanted else None
     code = snapshot.take(dispatch, _own(drafted.starts))
     folder = dispatch.begin(
         {
@@ -263,12 +270,9 @@ def _hand_over(
     )
     handover = Handover(dispatch, folder, cluster, code.environment())
     handed = _arrays(handover, drafted.now, options.say, lock)
-    if name is not None and drafted.follow_up is not None:
-        after = [*(array.job for array in handed.arrays if array.job), *uncovered]
-        if not others:
-            after += live(dispatch.arrays, drafted.queue, cluster.name)
-        if after or waits:
-            _follow_up(handover, handed, name, drafted.follow_up, list(dict.fromkeys(after)))
+    after = [*(array.job for array in handed.arrays if array.job), *alone]
+    if name is not None and drafted.follow_up is not None and (after or soon):
+        _follow_up(handover, handed, name, drafted.follow_up, list(dict.fromkeys(after)))
     return handed
 
 

@@ -28,12 +28,13 @@ def told(name: str, outcome: Outcome) -> list[str]:
         lines.append(words if lines else f"nothing to submit: {words}")
     if not lines:
         lines.append("nothing to submit")
-    if handed is None:
-        return lines
     if outcome.draft.later:
         runs = sum(array.runs for array in outcome.draft.later)
-        then = "the follow-up job submits them" if handed.follow_up else f"then again: wm submit {name}"
+        looked_after = outcome.draft.follow_up is not None and not (handed and handed.alone)
+        then = "the follow-up job submits them" if looked_after else f"then again: wm submit {name}"
         lines.append(f"{runs} of them wait until the queue has room for more of your jobs; {then}")
+    if handed is None:
+        return lines
     if handed.follow_up is not None:
         lines.append(f"job {handed.follow_up} then looks after them; wm status {name} shows how it goes")
     if handed.alone:

@@ -8,7 +8,7 @@ from studies.cluster import followup, records
 from studies.cluster.followup import FollowUp, follow_up
 from studies.cluster.records import Dispatch
 from studies.cluster.submitting import Options, submit
-from studies.cluster.types import Limits
+from studies.cluster.types import Accounted, Limits
 from tests.studies.cluster.fakecluster import make_study, write_state
 
 
@@ -153,3 +153,20 @@ def test_a_second_chain_does_not_submit_the_same_again(study, cluster):
     write_state(second, "preempted")
     follow_up(two, cluster, sleep=None)
     assert reasons(study) == {second.hex: "continue"}
+
+
+def test_it_waits_for_the_accounting_which_lags_behind_the_queue(study, cluster, monkeypatch):
+    monkeypatch.setattr(followup, "SETTLE_SECONDS", 60.0)
+    folder = go(study, cluster)
+    first, second = study.planned
+    write_state(first, "running")
+    write_state(second, "done")
+    name = cluster.tasks.pop("100_0").name
+    cluster.end("100_1")
+
+    def sleep(_):
+        cluster.ended["100_0"] = Accounted("NODE_FAIL", name=name, node="n1")
+
+    monkeypatch.setattr("time.sleep", sleep)
+    follow_up(folder, cluster, sleep=None)
+    assert reasons(study) == {first.hex: "retry:node"}

@@ -288,6 +288,19 @@ class TestAQueueWithALimit:
         assert [order.array for order in cluster.orders.values()] == [0, 1, 2, 3]
 
 
+def test_what_nobody_looks_after_gets_a_follow_up(study, cluster):
+    cluster.dies = lambda order: "follow-up" in order.name
+    with pytest.raises(KeyboardInterrupt):
+        go(study, cluster)
+    cluster.dies = lambda order: False
+    assert go(study, cluster).handed is None, "it is known by its name"
+    del cluster.tasks["101"]
+    outcome = go(study, cluster)
+    assert len(cluster.arrays) == 1
+    assert (outcome.handed.follow_up, cluster.follow_ups["102"].after) == ("102", ("100",))
+    assert go(study, cluster).handed is None
+
+
 def test_no_follow_up_where_none_is_wanted(study, cluster, tmp_path):
     go(study, cluster, follow_up=False)
     assert not cluster.follow_ups
