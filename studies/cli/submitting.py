@@ -189,9 +189,8 @@ def cancel(
     if not (only or run_ or kind or yes) and not _asks(f"all {_count(chosen)} of {opened.name} are to stop."):
         raise UserError("nothing was cancelled")
     done = cancelling.cancel(opened, chosen, kind or [])
-    say(
-        f"{len(done.running)} running and {len(done.waiting)} waiting runs cancelled, {done.tasks} tasks ended"
-    )
+    ended = f"{done.tasks} task{'s' * (done.tasks != 1)} ended"
+    say(f"{len(done.running)} running and {len(done.waiting)} waiting runs cancelled, {ended}")
     for number, why in (
         (len(done.finished), "done"),
         (len(done.idle), "not in the queue"),
