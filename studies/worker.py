@@ -87,6 +87,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"--- {ending}, {time.strftime('%Y-%m-%d %H:%M:%S')}", flush=True)
     finally:
         claim.release()
+        for (
+            number
+        ) in SIGNALS:  # one that comes while Python ends would make a kill of an ending that is recorded
+            signal.signal(number, signal.SIG_IGN)
     return EXIT_STATUS[ending]
 
 

@@ -302,7 +302,7 @@ def read_events(array: Array, index: int) -> list[dict[str, Any]]:
 
     Every line has `event` and `time` (unix seconds):
 
-    begin       the task's process has started: host, job, restart, pid, gpus
+    begin       the task's process has started: host, job, restart, pid, gpus, code (digest of the snapshot)
     started     a run's worker: hex
     ended       a run's worker has ended: hex, condition, status, oom (killed for its memory), peak_memory_mb
     requeue     the task asks to be requeued: because, left (hexes)

@@ -61,7 +61,7 @@ def test_a_plan_on_the_gpu_is_that_of_the_cpu():
 
 def test_cuda_and_egl_are_on_one_gpu_and_the_attempt_says_so(tmp_path):
     """Or the rendering is by software, and the attempt says that."""
-    config = tiny_config(task="dmc/cheetah-run", runtime__device="cuda")
+    config = tiny_config(task="dmc/cheetah-run", env__time_limit=48, runtime__device="cuda")
     run = make_run(tmp_path, config)
     assert execute(run, datasets=tmp_path / "datasets") == "done", run.read_state().error
     start, end = run.read_attempts()

@@ -175,3 +175,58 @@ def wait_for(condition, seconds=30):
     while not condition():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.02)
+
+
+def test_fewer_at_once_from_now_on(tmp_path):
+    runs = [
+        fakes.make(tmp_path, design, seed)
+        for seed, design in enumerate(["quick", "longer", "quick", "quick"])
+    ]
+    recorder = Recorder()
+    made, _ = pool(runs, tmp_path, recorder=recorder)
+
+    def lower(running):
+        made.limit = 1 if recorder.outcomes or len(fakes.counted(runs[1])) > 1 else 2
+
+    recorder.on_tick = lower
+    made.run()
+    assert [state_of(run) for run in runs] == ["done"] * 4
+    packed = {outcome.run.id: outcome.packed for outcome in recorder.outcomes}
+    assert [packed[run.id] for run in runs] == [True, True, False, False]
+
+
+def test_a_single_run_is_dropped(tmp_path):
+    runs = [
+        fakes.make(tmp_path, "slow", 0),
+        fakes.make(tmp_path, "longer", 1),
+        fakes.make(tmp_path, "quick", 2),
+    ]
+    recorder = Recorder()
+    made, _ = pool(runs, tmp_path, recorder=recorder)
+
+    def drop(running):
+        if len(fakes.counted(runs[0])) > 2:
+            made.drop({runs[0].id[-12:], runs[2].id[-12:]})
+
+    recorder.on_tick = drop
+    report = made.run()
+    assert [state_of(run) for run in runs] == ["preempted", "done", "pending"]
+    assert not report.interrupted
+    assert not report.failed
+
+
+def test_a_dropped_run_that_does_not_listen_is_killed(tmp_path, monkeypatch):
+    monkeypatch.setattr("studies.pool._PATIENCE", 0.2)
+    run = fakes.make(tmp_path, "slow")
+    recorder = Recorder()
+    made, _ = pool([run], tmp_path, recorder=recorder)
+
+    def drop(running):
+        if len(fakes.counted(run)) > 2:
+            os.kill(running[0].process.pid, signal.SIGSTOP)
+            made.drop({run.id[-12:]})
+            recorder.on_tick = None
+
+    recorder.on_tick = drop
+    assert not made.run().outcomes[0].oom
+    assert recorder.outcomes[0].status == -signal.SIGKILL

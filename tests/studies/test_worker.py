@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -14,7 +15,7 @@ from studies import packages, worker
 from tests.studies import fakes
 
 
-def start(run, *, execute=fakes.EXECUTE, path=(), cwd=None, parent=None):
+def start(run, *, execute=fakes.EXECUTE, path=(), cwd=None, parent=None, again=False):
     """A worker as the pool starts one."""
     environment = packages.environment({"OMP_NUM_THREADS": "1"})
     environment["PYTHONPATH"] = os.pathsep.join([environment["PYTHONPATH"], fakes.HERE])
@@ -22,6 +23,7 @@ def start(run, *, execute=fakes.EXECUTE, path=(), cwd=None, parent=None):
         environment["PYTHONPATH"] = os.pathsep.join([*map(str, path), environment["PYTHONPATH"]])
     command = [sys.executable, "-P", "-m", "studies.worker", str(run.path), "--execute", execute]
     command += ["--datasets", str(run.path / "datasets"), "--parent", str(parent or os.getpid())]
+    command += ["--again"] if again else []
     return subprocess.Popen(command, env=environment, cwd=cwd, stdout=-1, stderr=subprocess.STDOUT, text=True)
 
 
@@ -50,6 +52,54 @@ def test_a_signal_asks_for_a_checkpoint(tmp_path, number):
     process.communicate(timeout=30)
     assert process.returncode == worker.EXIT_STATUS["preempted"]
     assert run.read_state().state == "preempted"
+
+
+def test_signals_to_the_very_end_kill_nothing(tmp_path):
+    run = fakes.make(tmp_path, "slow")
+    process = start(run)
+    end = time.monotonic() + 30
+    while not fakes.counted(run):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    while process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.001)
+    process.communicate()
+    assert process.returncode == worker.EXIT_STATUS["preempted"]
+
+
+def test_a_signal_while_it_starts_is_heard(tmp_path):
+    """As the pool starts it: held back until the handlers stand."""
+    run = fakes.make(tmp_path, "slow")
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, worker.SIGNALS)
+    process = start(run)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    process.send_signal(signal.SIGUSR2)
+    process.communicate(timeout=30)
+    assert process.returncode == worker.EXIT_STATUS["preempted"]
+    assert fakes.counted(run) == []
+
+
+def test_a_failure_is_tried_again_where_it_is_told_to(tmp_path):
+    run = fakes.make(tmp_path)
+    run.write_state(RunState(id=run.id, state="failed"))
+    process = start(run, again=True)
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert fakes.counted(run) == [0, 1, 2, 3, 4]
+
+
+def test_the_owner_in_an_earlier_start_of_the_same_job_is_gone(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    run = fakes.make(tmp_path)
+    before = replace(claim.this_process(), host="another node", restart="0")
+    monkeypatch.setattr(claim, "this_process", lambda: before)
+    claim.acquire(run.path)
+    process = start(run)
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert run.read_state().state == "done"
 
 
 def test_a_run_that_is_owned_is_left_alone(tmp_path):
