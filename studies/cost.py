@@ -193,10 +193,11 @@ def _seconds(run: StoredRun) -> list[float]:
         seconds = (directory.last_metrics("cost") or {}).get("wall_seconds")
         if seconds:
             return [float(seconds)]
-        times = [record["time"] for record in directory.read_attempts()]
-    except (OSError, ValueError, KeyError):
+        attempts = directory.read_attempts()
+    except (OSError, ValueError):
         return []
-    took = sum(end - start for start, end in zip(times[::2], times[1::2], strict=False))
+    begun = {record["attempt"]: record["time"] for record in attempts if record["event"] == "start"}
+    took = sum(r["time"] - begun.get(r["attempt"], r["time"]) for r in attempts if r["event"] == "end")
     return [took] if took else []
 
 

@@ -85,7 +85,8 @@ def _where(executor: str | None, profile: str | None) -> str:
     """The executor that was asked for, else the profile's, else SLURM where it is."""
     from studies.cluster.profile import load_profile
 
-    return executor or load_profile(profile).executor or ("slurm" if shutil.which("sbatch") else "local")
+    usual = load_profile(profile).executor
+    return executor or usual or ("slurm" if shutil.which("sbatch") else "local")
 
 
 def _say_what_is_to_do(estimation: Estimation, todo: list[tuple[Probe, StoredRun]]) -> None:

@@ -68,6 +68,44 @@ def test_agents_without_a_model_and_offline_runs_keep_no_frames_of_their_own(tmp
     )
 
 
+def test_the_time_left_is_shared_by_what_runs_side_by_side(tmp_path):
+    (tmp_path / "mixed.yaml").write_text(TEXT.replace("point-mass", "point-mass\n  seed: range(4)"))
+    runs = read_plan(str(tmp_path / "mixed.yaml"), tmp_path / "runs").runs[:4]  # of one design
+    states = dict.fromkeys((run.hex for run in runs), "pending")
+    assert cost.time_left(runs, states, {}, 2) is None  # nothing but time limits is known
+    finish(runs[0]).metrics.write_text('{"kind": "cost", "wall_seconds": 600}\n')
+    states[runs[0].hex] = "done"
+    mean = "the mean of finished runs of the same design and task"
+    assert cost.time_left(runs, states, {}, 1) == (1800, f"{mean}; 1 at a time")
+    assert cost.time_left(runs, states, {runs[1].hex: 0.5, runs[2].hex: 0.25}, 2) == (
+        675,
+        f"{mean}; 2 at a time",
+    )
+    assert cost.time_left(runs, states, {run.hex: 0.5 for run in runs[2:]}, 100) == (
+        600,
+        f"{mean}; 3 at a time",
+    )
+    assert cost.time_left(runs, dict.fromkeys(states, "done"), {}, 2) is None
+
+
+def test_agents_without_a_model_are_timed_by_their_attempts(tmp_path):
+    text = TEXT + "include: [{agent: random, task: toy/point-mass, seed: range(2)}]\n"
+    (tmp_path / "mixed.yaml").write_text(text)
+    plan = read_plan(str(tmp_path / "mixed.yaml"), tmp_path / "runs")
+    first, second = plan.runs[-2:]
+    times = [
+        ("start", 1, 100.0),
+        ("start", 2, 200.0),
+        ("end", 2, 230.0),
+        ("start", 3, 300.0),
+        ("end", 3, 330.0),
+    ]
+    lines = [json.dumps({"event": event, "attempt": attempt, "time": at}) for event, attempt, at in times]
+    finish(first).attempts.write_text("\n".join(lines) + "\n")
+    price = cost.prices_of(plan.runs, plan.states())[second.hex]
+    assert (price.seconds, price.source) == (60.0, "finished")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("size", cost._CHECKPOINT_MB)
 def test_no_checkpoint_is_larger_than_the_estimate(size):
