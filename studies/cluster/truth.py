@@ -159,10 +159,18 @@ class Facts:
         """The recorded state; a failure from before the last task was submitted says nothing any more."""
         if self.state is None:
             return None
-        if self.state.state == "failed" and self.task is not None:
-            new = self.listed is not None and not self.listed.runs and self.listed.restarts == 0
-            return None if new or self.state.heartbeat < self.task.array.time else "failed"
-        return self.state.state
+        return None if self.state.state == "failed" and self._is_of_before() else self.state.state
+
+    def _is_of_before(self) -> bool:
+        """Whether what is recorded was written before the last task was submitted."""
+        if self.task is None or self.state is None:
+            return False
+        if self.listed is not None and not self.listed.runs and self.listed.restarts == 0:
+            return True
+        earlier = self.state.heartbeat < self.task.array.time  # by two clocks; the task's own word is better
+        return earlier and not any(
+            event["event"] == "ended" and event.get("hex") == self.hex for event in self.said.events
+        )
 
 
 def derive(facts: Facts, now: float) -> Condition:
