@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -98,14 +98,15 @@ def prices_of(runs: Sequence[StoredRun], states: Mapping[str, str]) -> dict[str,
         runs: the finished ones among them tell what others of their kind take.
         states: by hex.
     """
-    measured = _measured([run for run in runs if states[run.hex] in _FINISHED])
+    kinds = {run.hex: cost_text(run.config) for run in left(runs, states)}
+    measured = _measured([run for run in runs if states[run.hex] in _FINISHED], set(kinds.values()))
     predictions: dict[Path, Forecaster] = {}
     found = {}
     for run in left(runs, states):
         home = run.path.parent.parent
         if home not in predictions:
             predictions[home] = forecaster(StudyDir(home))
-        found[run.hex] = _price(run, measured.get(cost_text(run.config)), predictions[home](run.config))
+        found[run.hex] = _price(run, measured.get(kinds[run.hex]), predictions[home](run.config))
     return found
 
 
@@ -176,13 +177,13 @@ def _datasets(runs: Sequence[StoredRun]) -> str:
     return "; datasets are not counted (`wm dataset show`)" if offline else ""
 
 
-def _measured(finished: Sequence[StoredRun]) -> dict[str, float]:
-    """Seconds of a run by `cost_text`: means over a few finished runs."""
+def _measured(finished: Sequence[StoredRun], kinds: Collection[str]) -> dict[str, float]:
+    """Seconds of a run by `cost_text`, of some kinds: means over a few finished runs."""
     seconds: defaultdict[str, list[float]] = defaultdict(list)
-    for run in finished:
-        found = seconds[cost_text(run.config)]
-        if len(found) < _SAMPLE:
-            found.extend(_seconds(run))
+    for run in finished if kinds else ():
+        kind = cost_text(run.config)
+        if kind in kinds and len(seconds[kind]) < _SAMPLE:
+            seconds[kind].extend(_seconds(run))
     return {key: sum(values) / len(values) for key, values in seconds.items() if values}
 
 
