@@ -1,0 +1,227 @@
+"""What is asked for a survey, how often, and in which order."""
+
+import json
+import time
+from dataclasses import asdict, replace
+
+import pytest
+
+from harness import claim
+from harness.config import run_id
+from harness.rundir import RunDir, RunState
+from studies.cluster import records
+from studies.cluster.accounts import Accounts
+from studies.cluster.facts import Schedulers
+from studies.cluster.granting import Granted
+from studies.cluster.types import Accounted, Queued
+from studies.plan import plan_line
+from studies.store import StoredRun, StudyDir
+from studies.survey import look, survey
+from tests.studies import fakes
+
+
+class Cluster:
+    """Answers what it is told to, and keeps count."""
+
+    def __init__(self):
+        self.listed, self.records = {}, {}
+        self.calls = []
+        self.meanwhile = lambda: None  # happens while the queue is asked
+
+    def queue(self):
+        self.calls.append("queue")
+        self.meanwhile()
+        return self.listed
+
+    def accounting(self, jobs, since):
+        assert since < time.time()
+        self.calls.append(f"accounting {','.join(sorted(jobs))}")
+        if self.records is None:
+            return None
+        return {key: one for key, one in self.records.items() if key.partition("_")[0] in jobs}
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    found = Cluster()
+    monkeypatch.setattr("studies.cluster.clusters.cluster_for", lambda _: found)
+    return found
+
+
+@pytest.fixture
+def study(tmp_path):
+    """Six runs, not submitted."""
+    home = StudyDir(tmp_path / "runs" / "mine")
+    home.runs.mkdir(parents=True)
+    lines = []
+    for seed in range(6):
+        config = fakes.config("slow", seed)
+        name = run_id(config)
+        data = config.model_dump(mode="json")
+        run = StoredRun(name, name[-12:], "slow", config.task, seed, data, home.runs / name)
+        lines.append(json.dumps(plan_line(run)) + "\n")
+    home.plan_file.write_text("".join(lines))
+    return home
+
+
+def submit(study, runs, job, executor="slurm", **submission):
+    """Puts runs into an array, one a task; returns it."""
+    dispatch = records.Dispatch(study.path)
+    said = {"executor": executor, "command": [], "code": "", "datasets": "", "execute": "", **submission}
+    folder = dispatch.begin(said)
+    tasks = [[(run, records.Entry(run.hex))] for run in runs]
+    array = dispatch.add_array(folder, executor, Granted(hours=1), tasks)
+    dispatch.answered(array, job=job)
+    return replace(array, job=job)
+
+
+def write(run, state, *, released=True, age=0.0, **who):
+    """What a worker has left."""
+    directory = RunDir.create(run.path, fakes.config("slow", run.seed))
+    owner = replace(claim.this_process(), host="elsewhere", time=time.time() - age, released=released, **who)
+    (run.path / "claim.1").write_text(json.dumps(asdict(owner)))
+    directory.write_state(RunState(id=run.id, state=state, heartbeat=time.time() - age))
+
+
+def names(study):
+    return [str(one.condition) for one in survey(study.planned)]
+
+
+def test_a_study_that_was_never_dispatched_asks_nobody(cluster, study):
+    write(study.planned[0], "done")
+    assert names(study) == ["done"] + ["pending"] * 5
+    assert cluster.calls == []
+    assert not (study.path / "dispatch").exists()
+
+
+def test_one_question_each_for_all_arrays(cluster, study):
+    one, two = submit(study, study.planned[:3], "10"), submit(study, study.planned[3:], "20")
+    cluster.listed = {"10_0": Queued("PENDING", "Priority", name=one.name)}
+    cluster.records = {
+        key: Accounted("CANCELLED", name=array.name, end=time.time())
+        for array in (one, two)
+        for key in (array.key(0), array.key(1), array.key(2))
+    }
+    assert names(study) == ["pending"] + ["cancelled"] * 5
+    assert cluster.calls == ["queue", "accounting 10,20"]
+
+
+def test_the_accounting_is_asked_only_about_what_is_unfinished_and_gone(cluster, study):
+    array = submit(study, study.planned[:2], "10")
+    submit(study, study.planned[2:], "20")
+    for run in study.planned[2:]:
+        write(run, "done")
+    cluster.listed = {array.key(index): Queued("RUNNING", name=array.name) for index in range(2)}
+    assert names(study) == ["running", "running"] + ["done"] * 4
+    assert cluster.calls == ["queue"]
+    for run in study.planned:
+        write(run, "diverged")
+    assert names(study) == ["diverged"] * 6
+    assert cluster.calls == ["queue"]  # nothing is left to ask about
+
+
+def test_what_a_task_wrote_before_it_left_the_queue_is_seen(cluster, study):
+    run = study.planned[0]
+    array = submit(study, [run], "10")
+    write(run, "running", released=False, job="10", task=None, age=600)
+    cluster.meanwhile = lambda: write(run, "done")
+    cluster.records = {"10": Accounted("COMPLETED", name=array.name, end=time.time())}
+    assert names(study)[0] == "done"
+
+
+def test_an_end_is_asked_for_until_it_is_a_minute_old_and_then_never_again(cluster, study):
+    array = submit(study, study.planned[:1], "10")
+    cluster.records = {"10": Accounted("TIMEOUT", name=array.name, end=time.time() - 5)}
+    records.say(array, 0, "begin")
+    for _ in range(2):
+        assert names(study)[0] == "failed:time-limit"
+    assert cluster.calls == ["queue", "accounting 10"] * 2
+    cluster.records = {"10": replace(cluster.records["10"], end=time.time() - 70)}
+    assert names(study)[0] == "failed:time-limit"
+    cluster.records, cluster.calls = {}, []  # the accounting has forgotten it
+    assert names(study)[0] == "failed:time-limit"
+    assert cluster.calls == ["queue"]
+    cluster.listed = None
+    assert names(study)[0] == "failed:time-limit"
+    cluster.listed = {"10": Queued("PENDING", name=array.name)}  # somebody requeued it by hand
+    assert names(study)[0] == "pending"
+
+
+def test_a_damaged_file_of_kept_records_is_as_none(tmp_path):
+    accounts = Accounts(tmp_path)
+    for content in ("", "[]", '{"1": 2}', '{"1": {"state": "FAILED", "new": 1}}'):
+        accounts.file.write_text(content)
+        assert accounts.read() == {}
+    record = Accounted("FAILED", end=100.0)
+    accounts.keep({"1": record, "2": Accounted("RUNNING"), "3": replace(record, end=990.0)}, now=1000.0)
+    assert accounts.read() == {"1": record}
+    Accounts(tmp_path / "nowhere").keep({"1": record}, now=1000.0)  # no error
+
+
+def test_watching_asks_a_scheduler_seldom(cluster, study, monkeypatch):
+    array = submit(study, study.planned[:1], "10")
+    cluster.listed = {"10": Queued("PENDING", name=array.name)}
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
+    schedulers = Schedulers(every=15.0)
+    for seconds, calls in ((0, 1), (2, 1), (14, 1), (16, 2), (18, 2)):
+        monkeypatch.setattr(time, "time", lambda seconds=seconds: now + seconds)
+        assert look(study.planned, schedulers).seen[0].condition.queued
+        assert len(cluster.calls) == calls
+    monkeypatch.setattr(time, "time", lambda: now + 20)
+    later = submit(study, study.planned[1:2], "20")
+    cluster.listed["20"] = Queued("PENDING", name=later.name)
+    assert look(study.planned, schedulers).seen[1].condition.queued  # what came after the answer
+    assert len(cluster.calls) == 3
+
+
+def test_a_run_that_is_reused_is_asked_for_where_it_is(cluster, study, tmp_path):
+    array = submit(study, study.planned[:1], "10")
+    cluster.listed = {"10": Queued("PENDING", "Priority", name=array.name)}
+    other = StudyDir(tmp_path / "runs" / "other")
+    other.path.mkdir()
+    line = plan_line(replace(study.planned[0], reused_from="mine"))
+    other.plan_file.write_text(json.dumps(line) + "\n")
+    assert survey(other.planned)[0].condition.reason == "Priority"
+
+
+def test_two_studies_ask_together(cluster, study, tmp_path):
+    submit(study, study.planned[:1], "10")
+    other = StudyDir(tmp_path / "runs" / "other")
+    other.path.mkdir()
+    other.plan_file.write_text(study.plan_file.read_text())
+    submit(other, other.planned[:1], "20")
+    survey([*study.planned, *other.planned])
+    assert cluster.calls.count("queue") == 1
+
+
+def test_a_pool_of_another_machine_cannot_be_asked(cluster, study):
+    array = submit(study, study.planned[:1], "L1-ab", "local")
+    assert names(study)[0] == "pending"
+    file = array.folder / "submission.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"host": "elsewhere"}))
+    cluster.calls.clear()
+    condition = survey(study.planned)[0].condition
+    assert cluster.calls == []
+    assert condition.queued
+    assert condition.note == "unconfirmed: it was submitted on elsewhere"
+
+
+def test_the_owner_of_a_job_before_the_last_is_asked_about_too(cluster, study):
+    run = study.planned[0]
+    submit(study, [run], "10")
+    later = submit(study, [run], "20")
+    write(run, "running", released=False, job="10", task=None, age=2)
+    cluster.listed = {"20": Queued("PENDING", "Priority", name=later.name)}
+    assert names(study)[0] == "running"  # nobody says that 10 has ended
+    cluster.records = {"10": Accounted("NODE_FAIL", name=records.Dispatch(study.path).arrays[0].name)}
+    assert names(study)[0] == "preempted"
+    assert cluster.calls == ["queue", "accounting 10"] * 2
+
+
+def test_a_run_outside_any_study_knows_no_jobs(cluster, tmp_path):
+    (tmp_path / "dispatch").mkdir()
+    config = fakes.config()
+    run = RunDir.create(tmp_path / "x" / "alone", config)
+    stored = StoredRun("alone", "0" * 12, "quick", config.task, 0, {}, run.path)
+    assert survey([stored])[0].condition.name == "pending"
