@@ -44,4 +44,7 @@ def lab(tmp_path_factory):
 @pytest.fixture(scope="session", autouse=True)
 def slow(lab):
     """What takes SLURM minutes is begun before the first test and looked at in the last ones."""
-    return Slow(lab)
+    begun = Slow(lab)
+    yield begun
+    lab.over = True
+    begun.close()

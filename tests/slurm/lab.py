@@ -15,6 +15,7 @@ import yaml
 
 from harness.rundir import RunDir, read_jsonl
 from scripts.slurm.cluster import Cluster
+from studies.packages import code_root
 from tests.slurm import doings
 
 HERE = Path(__file__).parent
@@ -35,6 +36,7 @@ class Lab:
         self.runs = home / "runs"
         self.work = home / "work"
         self.work.mkdir(parents=True)
+        self.over = False  # the tests have ended: what still waits in a thread gives up
         self.profile("default", follow_up=False)
         self.profile("follow-up", follow_up={"cpus": 1, "memory_gb": 0.5, "hours": 1})
 
@@ -57,7 +59,7 @@ class Lab:
         """Waits until a condition holds, and returns what it then says."""
         end = time.monotonic() + seconds
         while not (said := holds()):
-            if time.monotonic() > end:
+            if self.over or time.monotonic() > end:
                 raise AssertionError(
                     f"not within {seconds:.0f} s: {what}\n{self.cluster.call('squeue', check=False)}"
                 )
@@ -147,7 +149,7 @@ class Study:
             "WM_PROFILE": str(self.profile),
             "WM_TEST_EXECUTE": self.execute,
             "XDG_CONFIG_HOME": str(self.lab.home / "config"),
-            "PYTHONPATH": str(HERE),
+            "PYTHONPATH": f"{code_root()}:{HERE}",
             "OMP_NUM_THREADS": "1",
         }
 
@@ -185,7 +187,7 @@ class Study:
         """The state of every run as people write it: `failed:code`."""
         return {name: word(row) for name, row in self.rows(**environment).items()}
 
-    def becomes(self, expected: dict[str, str], seconds: float = SECONDS) -> dict[str, dict[str, Any]]:
+    def becomes(self, expected: dict[str, str], seconds: float = SECONDS / 3) -> dict[str, dict[str, Any]]:
         """Waits until `wm status` says what it must, and returns the rows; accounting may lag a little."""
         end = time.monotonic() + seconds
         while True:

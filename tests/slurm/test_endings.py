@@ -14,7 +14,7 @@ ENDINGS = {
     "eats-900": "failed:host-memory",
     "segfaults": "failed:killed",
     "dies": "failed:killed",
-    "orphaned": "failed:killed",
+    "orphaned": "preempted",  # its task was killed; the run saw it and left at a checkpoint
     "quick-setup": "failed:setup",
 }
 SETUP = "echo before; cat /there/is/no/such/file; echo after"

@@ -109,8 +109,8 @@ def test_a_controller_that_restarts_changes_nothing(lab):
 @pytest.fixture(scope="module")
 def mixed(lab):
     """One run is alive, one died of a signal, one is done."""
-    study = lab.study("mixed", ["waits", "orphaned", "quick"]).submit().begun("waits")
-    study.becomes({"waits": "running", "orphaned": "failed:killed", "quick": "done"})
+    study = lab.study("mixed", ["waits", "dies", "quick"]).submit().begun("waits")
+    study.becomes({"waits": "running", "dies": "failed:killed", "quick": "done"})
     yield study
     study.go()
     study.settled()
@@ -129,7 +129,7 @@ def test_without_accounting_nothing_alive_is_called_dead(lab, mixed, sacct):
     states = mixed.states(PATH=path)
     assert states["waits"] == "running"
     assert states["quick"] == "done"
-    assert states["orphaned"] in {"failed:killed", "lost", "running"}
+    assert states["dies"] in {"failed:killed", "lost", "running"}
 
 
 def test_slow_answers_are_not_waited_for_for_ever(lab, mixed):
@@ -147,4 +147,4 @@ def test_accounting_that_is_down_delays_the_truth_and_changes_none(lab, mixed):
         states = mixed.states()
         assert states["waits"] == "running"
         assert states["quick"] == "done"
-    mixed.becomes({"waits": "running", "orphaned": "failed:killed", "quick": "done"})
+    mixed.becomes({"waits": "running", "dies": "failed:killed", "quick": "done"})

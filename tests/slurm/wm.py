@@ -2,7 +2,10 @@
 
 import os
 
-from studies import cli, dispatch
+from studies import worker
 
-dispatch.EXECUTE = os.environ["WM_TEST_EXECUTE"]
+worker.EXECUTE = os.environ["WM_TEST_EXECUTE"]  # before anything takes it from there
+
+from studies import cli  # noqa: E402
+
 cli.main()
