@@ -17,6 +17,7 @@ from studies.plan import read_plan
 from studies.status import Condition
 from studies.store import StudyDir
 from studies.survey import Seen
+from studies.worker import EXECUTE
 from tests.studies import fake_probes
 
 TEXT = """\
@@ -182,3 +183,20 @@ def test_the_prices_of_a_study_prefer_what_finished(here, tmp_path):
     assert [prices[run.hex].source for run in plan.runs[1:]] == ["finished", "finished", "estimate"]
     shutil.rmtree(tmp_path / "runs" / "priced" / "estimate")
     assert cost.prices_of(plan.runs, states) == prices  # the file is enough
+
+
+@pytest.mark.slow
+def test_a_real_run_takes_about_what_its_short_run_foretold(wm, tmp_path, monkeypatch):
+    """By a factor that a busy machine explains; the parts are tested one by one with times that are known."""
+    monkeypatch.setattr("studies.dispatch.EXECUTE", EXECUTE)
+    fields = "env: {image_size: 16}, planner: {horizon: 4, iterations: 2, proposals: 50}"
+    text = TEXT.replace("DESIGNS", "works").replace("size: tiny", f"size: tiny, {fields}")
+    (tmp_path / "priced.yaml").write_text(text.replace("episodes: 100", "episodes: 14").replace("(3)", "(1)"))
+    chosen = ("priced.yaml", "--only", "design=works")
+    assert wm("estimate", *chosen, "--executor", "local")[0] == 0
+    assert wm("run", *chosen)[0] == 0
+    study = StudyDir(tmp_path / "runs" / "priced")
+    (run,) = [run for run in study.planned if run.design == "works"]
+    attempts, state = RunDir(run.path).read_attempts(), RunDir(run.path).read_state()
+    took = attempts[-1]["time"] - state.started
+    assert 1 / 3 < forecaster(study)(run.config).seconds / took < 3
