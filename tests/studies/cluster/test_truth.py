@@ -136,6 +136,11 @@ SETUP = ("module: command not found", "srun: error: n1: task 0: Exited with exit
             "asked to stop",
             {"state": "preempted", "record": accounted("FAILED", exit_code=75), "story": "stopped"},
         ),
+        (  # it was another run of the task whose memory ran out
+            "preempted",
+            "asked to stop",
+            {"state": "preempted", "record": accounted("COMPLETED", out_of_memory=True), "story": "stopped"},
+        ),
         ("preempted", "before its turn", {"state": None, "record": accounted("COMPLETED"), "story": "begun"}),
         ("done", "", {"state": "done", "record": accounted("FAILED", exit_code=9)}),
         ("diverged", "", {"state": "diverged", "record": accounted("COMPLETED")}),
