@@ -160,8 +160,11 @@ class Cluster:
         self.call("scontrol", "update", f"NodeName={node}", "State=RESUME")
         self.wait(f"{node} is back", lambda: self.node_states().get(node) in {"idle", "mixed", "allocated"})
 
-    def _steps_on(self, node: str) -> list[int]:
-        return [pid for pid in self._processes() if _environment_of(pid).get("SLURMD_NODENAME") == node]
+    def _steps_on(self, node: str) -> list[str]:
+        """What lives of jobs on a node: a step's keeper has a socket, and the node's name is in its processes."""
+        sockets = [path.name for path in (self.folder / "spool" / node).glob(f"{node}_*")]
+        processes = [pid for pid in self._processes() if _environment_of(pid).get("SLURMD_NODENAME") == node]
+        return sockets + [str(pid) for pid in processes]
 
     @contextmanager
     def controller_down(self) -> Iterator[None]:

@@ -17,7 +17,7 @@ ENDINGS = {
     "orphaned": "preempted",  # its task was killed; the run saw it and left at a checkpoint
     "quick-setup": "failed:setup",
 }
-SETUP = "echo before; cat /there/is/no/such/file; echo after"
+SETUP = "echo the line before; cat /there/is/no/such/file; echo the line after"
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,8 @@ def test_a_line_after_a_failing_setup_line_does_not_run(endings):
     endings.becomes(ENDINGS)
     output, _ = endings.dispatch.assignments[endings.hex("quick-setup")][-1].array.log_files(0)
     logs = "".join(file.read_text() for file in output.parent.iterdir() if file.suffix in {".out", ".err"})
-    assert "after" not in logs
+    assert "the line before" in logs
+    assert "the line after" not in logs
     assert not endings.run("quick-setup").path.joinpath("did.jsonl").exists()
 
 
@@ -76,6 +77,6 @@ def test_retry_by_kind_takes_those_alone(endings):
     endings.becomes(ENDINGS | {"gpu": "pending"})
     endings.submit().settled()
     endings.becomes(ENDINGS)
-    assert [line["attempt"] for line in endings.did("gpu")] == [1, 2]
+    assert len(endings.did("gpu")) == 2
     assert len(endings.did("raises")) == 1
     assert len(endings.dispatch.assignments[endings.hex("raises")]) == 1
