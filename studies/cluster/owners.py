@@ -99,7 +99,8 @@ def records_of(cluster: Cluster, jobs: Collection[str], since: float) -> dict[st
 
     Args:
         cluster: which is asked.
-        jobs, since: as for `Cluster.accounting`.
+        jobs: as for `Cluster.accounting`.
+        since: likewise.
     """
     found = cluster.accounting(jobs, since)
     return {} if found is None and not getattr(cluster, "has_accounting", True) else found

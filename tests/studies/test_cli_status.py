@@ -4,6 +4,7 @@ import json
 import os
 import time
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 
@@ -102,7 +103,7 @@ def test_watch_ends_when_nothing_is_left_and_asks_seldom(wm, study, monkeypatch)
         if len(shown) == 10:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(verb.time, "sleep", sleep)
+    monkeypatch.setattr(verb, "time", SimpleNamespace(sleep=sleep))
     monkeypatch.setattr(time, "time", lambda: now)
     assert wm("status", "many", "--watch", "--only", "task=dmc/task-0")[0] == 0
     assert len(shown) == 10
