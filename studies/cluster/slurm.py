@@ -136,6 +136,11 @@ class Slurm:
         """
         return self._limits
 
+    @property
+    def cluster_name(self) -> str | None:
+        """What this cluster calls itself; None if it does not answer. Asked only outside a job, with the limits."""
+        return os.environ.get("SLURM_CLUSTER_NAME") or (self.configuration or {}).get("ClusterName")
+
     @cached_property
     def configuration(self) -> dict[str, str] | None:
         """What the controller says of itself (`scontrol show config`); None if it does not answer."""
