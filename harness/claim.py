@@ -44,6 +44,7 @@ class Owner:
         time: unix seconds of the claim.
         job, task, restart: of SLURM; the job's number is that of the array if it belongs to one.
         released: whether the owner has left.
+        cluster: of SLURM, by name; None outside a job.
     """
 
     host: str
@@ -56,6 +57,7 @@ class Owner:
     task: str | None = None
     restart: str | None = None
     released: bool = False
+    cluster: str | None = None
 
     def __str__(self) -> str:
         job = f", SLURM job {self.job}" if self.job else ""
@@ -97,12 +99,13 @@ class Claim:
         write_atomically(self.run_dir / f"claim.{self.number}", _dump(self.owner), sync=False)
 
 
-def acquire(run_dir: Path, is_gone: Callable[[Owner], bool] | None = None) -> Claim:
+def acquire(run_dir: Path, is_gone: Callable[[Owner, Path], bool] | None = None) -> Claim:
     """Makes this process the owner of a run directory, which must exist.
 
     Args:
         run_dir: of the run.
-        is_gone: asked about an owner that this machine cannot see; true only if that one is known to be gone.
+        is_gone: asked about an owner that this machine cannot see, of this run directory; true only if that one is
+            known to be gone.
 
     Raises:
         OwnedElsewhere: its owner is alive, or may be.
@@ -111,7 +114,7 @@ def acquire(run_dir: Path, is_gone: Callable[[Owner], bool] | None = None) -> Cl
     run_dir = Path(run_dir)
     while True:
         number = highest(run_dir)
-        if number and is_alive(owner := read(run_dir, number)) and not _known_gone(owner, is_gone):
+        if number and is_alive(owner := read(run_dir, number)) and not _known_gone(owner, run_dir, is_gone):
             raise OwnedElsewhere(
                 run_dir, str(owner) if owner else f"whoever wrote an unreadable claim.{number}"
             )
@@ -120,8 +123,8 @@ def acquire(run_dir: Path, is_gone: Callable[[Owner], bool] | None = None) -> Cl
             return claim
 
 
-def _known_gone(owner: Owner | None, is_gone: Callable[[Owner], bool] | None) -> bool:
-    return owner is not None and is_gone is not None and not is_visible(owner) and is_gone(owner)
+def _known_gone(owner: Owner | None, run_dir: Path, is_gone: Callable[[Owner, Path], bool] | None) -> bool:
+    return owner is not None and is_gone is not None and not is_visible(owner) and is_gone(owner, run_dir)
 
 
 def take_over(run_dir: Path) -> Owner | None:
@@ -163,6 +166,14 @@ def read(run_dir: Path, number: int) -> Owner | None:
         return None
 
 
+def is_of_another_user(run_dir: Path) -> bool:
+    """Whether the claim that owns is another user's, of whose jobs a scheduler need not tell this one."""
+    try:
+        return (run_dir / f"claim.{highest(run_dir)}").stat().st_uid != os.getuid()
+    except OSError:
+        return False
+
+
 def is_alive(owner: Owner | None) -> bool:
     """Whether an owner may still write: False only if it released the run or is known to be dead."""
     if owner is None:
@@ -198,6 +209,7 @@ def this_process() -> Owner:
         job=os.environ.get("SLURM_ARRAY_JOB_ID") or os.environ.get("SLURM_JOB_ID"),
         task=os.environ.get("SLURM_ARRAY_TASK_ID"),
         restart=os.environ.get("SLURM_RESTART_COUNT"),
+        cluster=os.environ.get("SLURM_CLUSTER_NAME"),
     )
 
 

@@ -38,7 +38,8 @@ def reset(
         runs: from which to choose; only those of their own study.
         kinds: of failure, also `cancelled` and `lost`; none: every failure.
         fresh: archive the run's directory and start anew, diverged and stopped runs too.
-        by_name: the user named these runs, so `fresh` applies to finished ones as well.
+        by_name: the user named these runs, so `fresh` applies to finished ones as well, and those that no scheduler
+            confirms are retried too, unless a process may own them.
         required: refuse to do nothing.
 
     Raises:
@@ -53,15 +54,21 @@ def reset(
     chosen = [one for one in seen if _wanted(one, kinds, fresh=fresh, by_name=by_name)]
     if not chosen and required:
         hint = "; `--fresh --run PREFIX` starts a finished run anew"
+        unsure = (
+            "; `--take-over --run PREFIX` frees one that nobody confirms, if its process is gone for certain"
+        )
         raise UserError(
             "nothing to retry: no selected run has failed"
             + (f" as {', '.join(kinds)}" if kinds else "")
             + (hint if any(one.condition.name in FINISHED for one in seen) else "")
+            + (unsure if not all(one.condition.confirmed for one in seen) else "")
         )
+    records: dict[Path, Dispatch] = {}
     for one in chosen:
         _make_startable(one.run, fresh=fresh)
         if one.history:  # a scheduler may know something else of it
-            Dispatch(one.run.path.parent.parent).mark([one.run.hex], "retried")
+            study = one.run.path.parent.parent
+            records.setdefault(study, Dispatch(study)).mark([one.run.hex], "retried")
     return [one.run for one in chosen]
 
 
@@ -85,17 +92,23 @@ def commands(runs: Sequence[StoredRun]) -> list[str]:
 
 def _wanted(one: Seen, kinds: Sequence[str], *, fresh: bool, by_name: bool) -> bool:
     name = one.condition.name
-    if one.run.reused_from or one.condition.queued:
+    doubtful = by_name and not kinds and _is_doubtful(one)
+    if one.run.reused_from or (one.condition.queued and not doubtful):
         return False
     if name == "failed":
         return not kinds or one.condition.kind in kinds
     if name in kinds:
         return name in {"cancelled", "lost"}
-    if name == "lost" and one.history and not kinds:
-        return True  # `wm submit` may have given it up
+    if doubtful or (name == "lost" and one.history and not kinds):
+        return True  # `wm submit` leaves it alone, or may have given it up
     if not fresh or kinds or not one.run.path.exists():
         return False
     return name == "diverged" or (by_name and name != "running")
+
+
+def _is_doubtful(one: Seen) -> bool:
+    """Whether no scheduler confirms the state of a run that was given to one, and nobody may be executing it."""
+    return bool(one.history) and not one.condition.confirmed and not _may_be_owned(one.run.path)
 
 
 def _make_startable(run: StoredRun, *, fresh: bool) -> None:

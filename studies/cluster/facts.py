@@ -16,10 +16,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from harness import claim
 from studies.cluster import clusters
 from studies.cluster.accounts import Accounts
-from studies.cluster.owners import key_of, records_of
-from studies.cluster.records import Assignment, Dispatch, read_events, read_submission
+from studies.cluster.owners import key_of, name_of, records_of
+from studies.cluster.records import Assignment, Dispatch, Submission, read_events, read_submission
 from studies.cluster.truth import Answers, Facts, ownership
 from studies.cluster.types import Accounted, Queued
 from studies.status import FINISHED, read_run
@@ -55,10 +56,12 @@ class Schedulers:
     Attributes:
         every: seconds.
         asked: by executor.
+        names: what clusters call themselves, by executor.
     """
 
     every: float = 0.0
     asked: dict[str, Asked] = field(default_factory=dict)
+    names: dict[str, str | None] = field(default_factory=dict)
 
     def forget(self, now: float) -> None:
         """Forgets the answers that are too old."""
@@ -84,6 +87,12 @@ class Schedulers:
             one.since = min(one.since, since)
             one.accounting = records_of(clusters.cluster_for(executor), sorted(one.jobs), one.since)
         return one.accounting
+
+    def name(self, executor: str) -> str | None:
+        """What the cluster of an executor calls itself, asked once; None if it does not say."""
+        if executor not in self.names:
+            self.names[executor] = name_of(clusters.cluster_for(executor))
+        return self.names[executor]
 
 
 class TaskWords:
@@ -116,6 +125,8 @@ class Gatherer:
         self._schedulers = schedulers
         self._here = socket.gethostname()
         self._silent: dict[Path, str] = {}
+        self._submissions: dict[Path, Submission] = {}
+        self._known: set[str] | None = None
         self._words: dict[tuple[Path, int, int], TaskWords] = {}
 
     def gather(self, runs: Sequence[StoredRun], now: float) -> list[Facts]:
@@ -126,6 +137,7 @@ class Gatherer:
         first = [Facts(run.hex, history=history.get(run.hex, ()), mark=marks.get(run.hex)) for run in runs]
         found = [_own_files(run.path, facts) for run, facts in zip(runs, first, strict=True)]
         kept = Accounts(self.dispatch.path).read()
+        self._known = None
         self._ask_queues(found, now)
         found = [
             self._answered(_own_files(run.path, facts) if self._has_left(facts) else facts, kept)
@@ -161,12 +173,55 @@ class Gatherer:
     def _answered(self, facts: Facts, kept: Mapping[str, Accounted]) -> Facts:
         """The facts with what the clusters have answered."""
         slurm = self._answers("slurm", kept)
+        if silent := self._nobody_knows(facts):
+            slurm = Answers(kept=kept, silent=silent)
         if facts.task is None:
             return replace(facts, slurm=slurm)
-        silent = self._nobody_to_ask(facts.task)
-        executor = facts.task.array.executor
-        answers = Answers(kept=kept, silent=silent) if silent else self._answers(executor, kept)
-        return replace(facts, answers=answers, slurm=slurm, said=self._words_of(facts.task))
+        answers = self._answers(facts.task.array.executor, kept)
+        found = replace(facts, answers=answers, slurm=slurm, said=self._words_of(facts.task))
+        silent = self._nobody_to_ask(facts.task) or self._nobody_knows_task(found)
+        return replace(found, answers=Answers(kept=kept, silent=silent)) if silent else found
+
+    def _nobody_knows_task(self, facts: Facts) -> str:
+        """Why it means nothing that the queue does not list the task of a run; empty if it means something."""
+        if facts.task is None or facts.answers.queue is None or facts.listed is not None:
+            return ""
+        if _is_finished(facts) or facts.is_kept:
+            return ""
+        return self._elsewhere(self._submission(facts.task).cluster, facts.task.array.executor)
+
+    def _nobody_knows(self, facts: Facts) -> str:
+        """Why the SLURM of this place does not know the owner of a run, whatever it says; empty if it does."""
+        owned = facts.ownership == "unknown" and not _is_finished(facts)
+        if not owned or facts.owner is None or facts.owner.job is None:
+            return ""
+        if facts.is_foreign:
+            return "another user's job has it"
+        return self._elsewhere(facts.owner.cluster, "slurm")
+
+    def _elsewhere(self, cluster: str | None, executor: str) -> str:
+        """Why a cluster of some name is not the one that answers here; empty if it is, or nobody knows.
+
+        Its name is asked for only if no task in its queue proves it.
+        """
+        if cluster is None or executor == "local":
+            return ""
+        if self._known is None:
+            queue = self._schedulers.asked.get("slurm", Asked()).queue or {}
+            names = {task.name for task in queue.values()}
+            listed = {one.folder for one in self.dispatch.arrays if one.name in names}
+            self._known = {name for name in (read_submission(one).cluster for one in listed) if name}
+        if cluster in self._known:
+            return ""
+        here = self._schedulers.name(executor)
+        words = f"it is on the cluster {cluster}, this is {here or 'an unnamed one'}"
+        return "" if here == cluster else words
+
+    def _submission(self, task: Assignment) -> Submission:
+        folder = task.array.folder
+        if folder not in self._submissions:
+            self._submissions[folder] = read_submission(folder)
+        return self._submissions[folder]
 
     def _answers(self, executor: str, kept: Mapping[str, Accounted]) -> Answers:
         one = self._schedulers.asked.get(executor, Asked())
@@ -206,7 +261,7 @@ class Gatherer:
         """
         folder = task.array.folder
         if folder not in self._silent:
-            host = read_submission(folder).host if task.array.executor == "local" else self._here
+            host = self._submission(task).host if task.array.executor == "local" else self._here
             other = folder.stat().st_uid != os.getuid()
             why = f"it was submitted on {host}" if host != self._here else ""
             self._silent[folder] = "another user submitted it" if other else why
@@ -227,7 +282,7 @@ def _unknown_tasks(facts: Facts, now: float) -> Iterable[tuple[str, str, float]]
     task, key = facts.task, facts.key
     if held == "unknown" and facts.owner is not None and facts.slurm.queue is not None:
         own = key_of(facts.owner)
-        if own is not None and own not in facts.slurm.queue and own not in facts.slurm.kept:
+        if own is not None and own not in facts.slurm.queue and facts.kept_of_owner is None:
             yield "slurm", own, facts.owner.time
     settled = facts.recorded == "failed" or facts.mark_in_force is not None
     if task is None or key is None or settled or facts.is_kept:
@@ -243,7 +298,8 @@ def _is_finished(facts: Facts) -> bool:
 def _own_files(path: Path, facts: Facts) -> Facts:
     """The facts with what the run's directory says."""
     held, owner, state = read_run(path)
-    return replace(facts, ownership=held, owner=owner, state=state)
+    foreign = held == "unknown" and claim.is_of_another_user(path)
+    return replace(facts, ownership=held, owner=owner, state=state, is_foreign=foreign)
 
 
 def _tail(file: Path) -> list[str]:

@@ -158,13 +158,17 @@ class PoolDir:
 
     @property
     def alive(self) -> bool:
-        """Whether its process lives; one that is over is not asked after again."""
+        """Whether its process lives; one that has begun and is over is not asked after again.
+
+        One that has not may still begin, although the process that ordered it is gone.
+        """
         over = self.path / "over"
         if over.exists():
             return False
+        has_begun = self.state_file.exists()
         owner = self.owner()
         lives = owner is not None and claim.is_alive(owner)
-        if not lives:
+        if has_begun and not lives:
             with suppress(OSError):
                 over.touch()
         return lives

@@ -7,16 +7,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import TypeVar
 
 from harness import claim
 from harness.claim import Owner
+from harness.rundir import read_state
 from studies.cluster.types import Accounted, Cluster, Queued
 
 UNHEARD_SECONDS = 300.0
 """A job that neither the queue nor the accounting knows is gone once nothing was heard of it for so long."""
 
-_SKEW_SECONDS = 120.0
+RUNAWAY_SECONDS = 3600.0
+"""A job that the queue does not list is gone once nothing was heard of it for so long, whatever the accounting says:
+what it never heard the end of, it calls running for ever."""
+
+SKEW_SECONDS = 120.0
 """By how much the clocks of two machines may differ."""
 
 
@@ -62,36 +68,51 @@ def owner_is_gone(
     if accounting is None:
         return False
     record = _under(name, accounting.get(key))
+    unheard = now - max(owner.time, heartbeat or 0.0)
     if record is None:
-        return now - max(owner.time, heartbeat or 0.0) > UNHEARD_SECONDS
-    if record.start is not None and record.start > owner.time + _SKEW_SECONDS:
+        return unheard > UNHEARD_SECONDS
+    if record.start is not None and record.start > owner.time + SKEW_SECONDS:
         return True  # it was started anew, or its number was used again
-    return record.terminal and (record.end is None or record.end > owner.time - _SKEW_SECONDS)
+    return is_of(owner, record) if record.terminal else unheard > RUNAWAY_SECONDS
 
 
-def is_gone(owner: Owner, cluster: Cluster | None = None, heartbeat: float | None = None) -> bool:
+def is_of(owner: Owner, record: Accounted) -> bool:
+    """Whether a record of an end can be that of the owner: not of an earlier start, or of an earlier job."""
+    return record.end is None or record.end > owner.time - SKEW_SECONDS
+
+
+def is_gone(owner: Owner, run_dir: Path, cluster: Cluster | None = None) -> bool:
     """Whether the owner of a run is known to be gone: asks the queue once, and the accounting once if need be.
 
     Args:
         owner: whose process cannot be seen from here.
+        run_dir: what it owns.
         cluster: which is asked; by default SLURM.
-        heartbeat: when the owner last wrote the run's state, unix seconds.
     """
     key = key_of(owner)
-    if key is None or owner.job is None:
+    if key is None or owner.job is None or claim.is_of_another_user(run_dir):
         return False
     me = claim.this_process()
-    if key == key_of(me):  # of two starts of one task, the earlier has ended
+    if key == key_of(me) and owner.cluster in {None, me.cluster}:
+        # of two starts of one task, the earlier has ended
         return _count(owner.restart) < _count(me.restart)
     if cluster is None:
         from studies.cluster.slurm import Slurm
 
         cluster = Slurm()
-    queue = cluster.queue()
+    queue = cluster.queue() if owner.cluster in {None, name_of(cluster)} else None
     if queue is None:
         return False
     asked = None if key in queue else records_of(cluster, [owner.job], owner.time - UNHEARD_SECONDS)
+    state = read_state(run_dir)
+    heartbeat = state.heartbeat if state else None
     return owner_is_gone(owner, queue, asked, time.time(), heartbeat=heartbeat)
+
+
+def name_of(cluster: Cluster) -> str | None:
+    """What a cluster calls itself; None if it does not say, or is none of several."""
+    name: str | None = getattr(cluster, "cluster_name", None)
+    return name
 
 
 def records_of(cluster: Cluster, jobs: Collection[str], since: float) -> dict[str, Accounted] | None:

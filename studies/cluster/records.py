@@ -36,6 +36,8 @@ from studies.store import StoredRun
 
 MarkName = Literal["cancelled", "retried"]
 
+_LATER_SECONDS = 0.001
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -131,6 +133,7 @@ class Submission:
         follow_up: the name of the job that looks after it once its arrays have ended; None if there is none.
         profile: the user's profile as it was named, or None.
         selected: hexes of the runs that were to be submitted, whatever came of it.
+        cluster: what the scheduler calls itself; None if it does not say.
     """
 
     number: int
@@ -145,6 +148,7 @@ class Submission:
     follow_up: str | None = None
     profile: str | None = None
     selected: tuple[str, ...] = ()
+    cluster: str | None = None
 
 
 @dataclass(frozen=True)
@@ -200,12 +204,14 @@ class Dispatch:
         return None if content is None else Mark(content["mark"], content["time"])
 
     def mark(self, hexes: Sequence[str], name: MarkName) -> None:
-        """Marks runs, now."""
+        """Marks runs, now; later than their last submission, whatever this machine's clock says."""
         folder = self.path / "marks"
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             for digits in hexes:
-                content = json.dumps({"mark": name, "time": time.time()})
+                last = self.assignments.get(digits)
+                when = max(time.time(), last[-1].array.time if last else 0.0)
+                content = json.dumps({"mark": name, "time": when})
                 write_atomically(folder / f"{digits}.json", content, sync=False)
         self.__dict__.pop("marks", None)
 
@@ -251,7 +257,10 @@ class Dispatch:
         study = folder.parent.parent.name
         name = f"wm-{study}-{folder.name}-{number}-{uuid.uuid4().hex[:6]}"
         entries = tuple(tuple(entry for _, entry in task) for task in tasks)
-        array = Array(folder, number, name, executor, time.time(), resources, entries)
+        when = time.time()
+        for mark in filter(None, (self.mark_of(entry.hex) for task in entries for entry in task)):
+            when = max(when, mark.time + _LATER_SECONDS)  # marked by a machine whose clock is ahead
+        array = Array(folder, number, name, executor, when, resources, entries)
         lines = "".join(
             json.dumps([{"hex": r.hex, "path": str(r.path), "config": r.config} for r, _ in task]) + "\n"
             for task in tasks

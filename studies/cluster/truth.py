@@ -9,6 +9,7 @@
     the queue lists its last task       pending, preempted and waiting, running, or what its worker died of meanwhile
     not listed, accounted as ended      what the job died of
     not listed, not accounted           unconfirmed; lost once nothing was heard of it for minutes
+    not listed, accounted as running    unconfirmed; lost once nothing was heard of it for an hour
 
 A task that bears another name than its array has only the same number. Nothing is called failed, lost or cancelled
 because a question was not answered.
@@ -24,7 +25,15 @@ from harness.claim import Owner
 from harness.rundir import RunState
 from studies import status
 from studies.cluster import endings
-from studies.cluster.owners import UNHEARD_SECONDS, is_listed, key_of, owner_is_gone
+from studies.cluster.owners import (
+    RUNAWAY_SECONDS,
+    SKEW_SECONDS,
+    UNHEARD_SECONDS,
+    is_listed,
+    is_of,
+    key_of,
+    owner_is_gone,
+)
 from studies.cluster.records import Assignment, Mark
 from studies.cluster.types import Accounted, Queued
 from studies.cluster.unanswered import UNCERTAIN_SECONDS
@@ -86,10 +95,11 @@ class Facts:
         state: what its owner last wrote.
         ownership: of its highest claim, as this machine sees it.
         owner: who made that claim; None if nobody did, or it cannot be read.
+        is_foreign: whether another user made it.
         history: the tasks that listed the run, oldest first.
         mark: a person's word.
         answers: of the cluster of its last task.
-        slurm: answers of SLURM, about an owner that runs in one of its jobs.
+        slurm: answers of SLURM, about an owner that runs in one of its jobs; none if it is another SLURM's.
         said: by its last task.
     """
 
@@ -97,6 +107,7 @@ class Facts:
     state: RunState | None = None
     ownership: Ownership = "free"
     owner: Owner | None = None
+    is_foreign: bool = False
     history: Sequence[Assignment] = ()
     mark: Mark | None = None
     answers: Answers = field(default_factory=Answers)
@@ -131,18 +142,41 @@ class Facts:
     @property
     def ended(self) -> Accounted | None:
         """The record of that task, if it has one: what was found for good before, else what the accounting says."""
-        name = self.task.array.name if self.task else None
-        for records in (self.answers.kept, self.answers.accounting or {}):
-            found = records.get(self.key or "")
-            if found is not None and found.name == name:
-                return found
-        return None
+        return self._kept or self._named((self.answers.accounting or {}).get(self.key or ""))
 
     @property
     def is_kept(self) -> bool:
         """Whether the end of that task was found for good before."""
-        found = self.answers.kept.get(self.key or "")
-        return found is not None and self.task is not None and found.name == self.task.array.name
+        return self._kept is not None
+
+    @property
+    def _kept(self) -> Accounted | None:
+        """The record of that task that was kept, unless the task has begun again since, as by `scontrol requeue`."""
+        found = self._named(self.answers.kept.get(self.key or ""))
+        if found is None or found.end is None:
+            return found
+        begun = [event["time"] for event in self.said.events if event["event"] == "begin"]
+        skew = SKEW_SECONDS if len(begun) == 1 else 0.0  # the only beginning may be that of the record
+        return None if begun and begun[-1] > found.end + skew else found
+
+    def _named(self, found: Accounted | None) -> Accounted | None:
+        """A record, if it is of that task and not of another of the same number."""
+        name = self.task.array.name if self.task else None
+        return found if found is not None and found.name == name else None
+
+    @property
+    def kept_of_owner(self) -> Accounted | None:
+        """The record of the owner's task that was kept, unless the owner came later."""
+        found = self.slurm.kept.get(key_of(self.owner) or "") if self.owner else None
+        return found if found is not None and self.owner is not None and is_of(self.owner, found) else None
+
+    @property
+    def heard(self) -> float:
+        """When anything of the run or its last task was last heard, in unix seconds; 0.0 if never."""
+        times = [self.state.heartbeat] if self.state else []
+        times += [self.task.array.time] if self.task else []
+        times += [self.said.events[-1]["time"]] if self.said.events else []
+        return max(times, default=0.0)
 
     @property
     def mark_in_force(self) -> str | None:
@@ -199,8 +233,8 @@ def ownership(facts: Facts, now: float) -> Ownership:
     if is_listed(owner, queue, name):
         return "alive"
     known: Mapping[str, Accounted] | None = facts.slurm.accounting
-    if key in facts.slurm.kept:
-        known = {**(known or {}), **facts.slurm.kept}
+    if key is not None and facts.kept_of_owner is not None:
+        known = {**(known or {}), key: facts.kept_of_owner}
     heartbeat = facts.state.heartbeat if facts.state else None
     gone = owner_is_gone(owner, queue, known, now, heartbeat=heartbeat, name=name)
     return "dead" if gone else "unknown"
@@ -212,12 +246,12 @@ def _derive(facts: Facts, held: Ownership, now: float) -> Condition:
         return found
     if facts.task is None:
         return status.derive(facts.state, "dead" if held == "dead" else "free", now)
-    if facts.answers.queue is None and not facts.is_kept:
-        return _silent(facts, now, facts.answers.silent)
     if facts.listed is not None:
         return _listed(facts, facts.listed)
-    if facts.mark_in_force == "retried":
+    if facts.mark_in_force == "retried":  # a person's word, also where nobody confirms it
         return Condition("pending", note="to be tried again")
+    if facts.answers.queue is None and not facts.is_kept:
+        return _silent(facts, now, facts.answers.silent)
     return _gone(facts, now)
 
 
@@ -306,7 +340,8 @@ def _gone(facts: Facts, now: float) -> Condition:
     ending = endings.Ending(facts.hex, task, facts.recorded, record, events, facts.said.log)
     if record is not None and record.terminal:
         return endings.explain(ending, now)
-    if record is not None:
+    unheard = now - max(facts.heard, (record and record.start) or 0.0)
+    if record is not None and unheard <= RUNAWAY_SECONDS:
         return _silent(facts, now, f"the queue does not list its job, the accounting says {record.state}")
     found = endings.by_own_word(ending)
     if found is not None:
@@ -315,20 +350,27 @@ def _gone(facts: Facts, now: float) -> Condition:
         if now - task.array.time < UNCERTAIN_SECONDS:
             return replace(_waiting(facts, "is being submitted"), queued=True, confirmed=False)
         return _waiting(facts, "its submission was interrupted")
-    return _without_record(facts, task, now)
+    return _unaccounted(facts, now)
 
 
-def _without_record(facts: Facts, task: Assignment, now: float) -> Condition:
-    """A run whose task left no trace but its number."""
+def _unaccounted(facts: Facts, now: float) -> Condition:
+    """A run of whose task there is no end on record, and no word."""
+    age = now - facts.heard
+    if facts.ended is not None:
+        says = f"the queue does not list its job, the accounting still says {facts.ended.state}"
+        return Condition("lost", note=f"{says}; last heard of {age_words(age)} ago")
     if facts.answers.accounting is None:
         return _silent(facts, now, "the accounting does not answer")
-    heard = max(
-        task.array.time,
-        facts.state.heartbeat if facts.state else 0.0,
-        facts.said.events[-1]["time"] if facts.said.events else 0.0,
-    )
-    if now - heard <= UNHEARD_SECONDS:
+    if age <= UNHEARD_SECONDS:
         return _silent(facts, now, "neither the queue nor the accounting lists its job")
-    note = f"neither the queue nor the accounting knows its job; last heard of {age_words(now - heard)} ago"
+    if _waited(facts):
+        return Condition("cancelled", note="its job left the queue while it waited, most likely by scancel")
+    note = f"neither the queue nor the accounting knows its job; last heard of {age_words(age)} ago"
     printed = "" if facts.said.events else endings.last_line(facts.said.log)
     return Condition("lost", note=note + (f"; its log ends with{printed}" if printed else ""))
+
+
+def _waited(facts: Facts) -> bool:
+    """Whether a task waited as far as anybody heard of it: it never began, or asked to be queued again."""
+    events = facts.said.events
+    return events[-1]["event"] == "requeue" if events else not facts.said.log

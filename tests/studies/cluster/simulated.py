@@ -171,7 +171,7 @@ class Simulation:
         pid = next(self._pids)
         with self._on(task.node, pid, task):
             try:
-                owned = claim.acquire(run.path, is_gone=lambda owner: is_gone(owner, self))
+                owned = claim.acquire(run.path, is_gone=lambda owner, path: is_gone(owner, path, self))
             except claim.OwnedElsewhere:
                 return
         worker = Worker(run, owned, task.node, pid, task)

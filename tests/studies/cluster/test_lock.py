@@ -62,6 +62,6 @@ def test_a_live_holder_on_this_machine_keeps_it_however_long(tmp_path, monkeypat
 
 def test_a_holder_whose_job_has_ended_loses_it_at_once(tmp_path, monkeypatch):
     hold(tmp_path)
-    monkeypatch.setattr("studies.cluster.lock.is_gone", lambda owner, cluster: owner.pid == 7)
+    monkeypatch.setattr("studies.cluster.lock.is_gone", lambda owner, _, cluster: owner.pid == 7)
     with locked(tmp_path) as held:
         assert held.owner.pid == claim.this_process().pid

@@ -76,10 +76,10 @@ class Asked:
 
 
 @pytest.mark.parametrize(("mine", "gone"), [("0", False), ("1", False), ("2", True), (None, False)])
-def test_the_earlier_start_of_this_very_task_needs_no_question(monkeypatch, mine, gone):
+def test_the_earlier_start_of_this_very_task_needs_no_question(monkeypatch, tmp_path, mine, gone):
     monkeypatch.setattr(owners.claim, "this_process", lambda: replace(OWNER, restart=mine))
     cluster = Asked({}, {})
-    assert is_gone(OWNER, cluster) == gone
+    assert is_gone(OWNER, tmp_path, cluster) == gone
     assert not cluster.calls
 
 
@@ -93,14 +93,14 @@ def test_the_earlier_start_of_this_very_task_needs_no_question(monkeypatch, mine
         (True, Asked({}, None, has_accounting=False), ["queue", "accounting ['12']"]),
     ],
 )
-def test_each_program_is_asked_once_at_most(monkeypatch, gone, cluster, calls):
+def test_each_program_is_asked_once_at_most(monkeypatch, tmp_path, gone, cluster, calls):
     monkeypatch.setattr(time, "time", lambda: NOW)
-    assert is_gone(OWNER, cluster) == gone
+    assert is_gone(OWNER, tmp_path, cluster) == gone
     assert cluster.calls == calls
 
 
-def test_slurm_is_not_asked_about_an_owner_outside_it():
-    assert not is_gone(replace(OWNER, job=None), Asked(None, None))
+def test_slurm_is_not_asked_about_an_owner_outside_it(tmp_path):
+    assert not is_gone(replace(OWNER, job=None), tmp_path, Asked(None, None))
 
 
 def test_a_run_is_taken_over_from_a_job_that_is_gone(tmp_path):
@@ -108,16 +108,16 @@ def test_a_run_is_taken_over_from_a_job_that_is_gone(tmp_path):
     with pytest.raises(claim.OwnedElsewhere):
         claim.acquire(tmp_path)
     with pytest.raises(claim.OwnedElsewhere):
-        claim.acquire(tmp_path, lambda _: False)
+        claim.acquire(tmp_path, lambda *_: False)
     asked = []
-    assert claim.acquire(tmp_path, lambda owner: not asked.append(owner)).number == 2
+    assert claim.acquire(tmp_path, lambda owner, _: not asked.append(owner)).number == 2
     assert [key_of(owner) for owner in asked] == ["12_3"]
 
 
 def test_an_owner_that_this_machine_sees_alive_is_never_asked_about(tmp_path):
     claim.acquire(tmp_path)
     with pytest.raises(claim.OwnedElsewhere):
-        claim.acquire(tmp_path, lambda _: True)
+        claim.acquire(tmp_path, lambda *_: True)
 
 
 def test_the_claim_of_an_array_names_the_array(monkeypatch):

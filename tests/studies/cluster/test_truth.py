@@ -337,7 +337,9 @@ def may_be(state, queue, record, story, mark):
     if ended:
         names |= {"failed", "lost"} | ({"cancelled"} if record.state == "CANCELLED" else set())
     if queue is not None and not listed and record is not None and not ours:
-        names.add("lost")
+        names |= {"lost"} | ({"cancelled"} if story in {"nothing", "requeued"} else set())
+    if queue is not None and not listed and ours and not record.terminal:
+        names.add("lost")  # once nothing was heard of it for an hour
     if state == "failed" or (queue is not None and story in DIED):
         names.add("failed")
     return names | ({"cancelled"} if mark == MARKS[1] else set())
