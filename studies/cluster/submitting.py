@@ -28,6 +28,7 @@ from studies.cluster.choosing import Choice, choose, settled
 from studies.cluster.classes import PlannedArray, Wanted, fitting, plan_arrays
 from studies.cluster.handing import Handed, Handover, described, follow_ups, live, new_follow_up, order
 from studies.cluster.lock import locked
+from studies.cluster.owners import name_of
 from studies.cluster.profile import load_profile
 from studies.cluster.records import Array, Dispatch
 from studies.cluster.types import Cluster, Queued
@@ -259,6 +260,7 @@ def _hand_over(
     folder = dispatch.begin(
         {
             "executor": cluster.name,
+            "cluster": name_of(cluster),
             "command": list(options.command),
             "code": str(code.path),
             "datasets": str(study.root / "datasets"),
