@@ -15,12 +15,14 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 from harness.config import RunConfig
+from harness.disk import disk_errors
+from harness.errors import RunError
 from harness.provenance import peak_memory_mb
 from harness.rundir import RunDir
 from studies import machine, packages
@@ -52,8 +54,12 @@ class Job:
 
     @property
     def threads(self) -> int | None:
-        """What the configuration asks for, if anything."""
+        """What the configuration asks for, else what the run last had: another number gives other bits."""
         threads: int | None = self.config["runtime"]["threads"] if self.config else None
+        if threads is None:
+            with suppress(ValueError):  # a damaged line is its next attempt's to name
+                had = [record.get("threads") for record in self.run.read_attempts()]
+                threads = next((number for number in reversed(had) if number), None)
         return threads
 
 
@@ -83,7 +89,7 @@ class Outcome:
         packed: other runs ran at its side.
     """
 
-    run: RunDir
+    job: Job
     condition: Condition
     seconds: float
     elsewhere: bool = False
@@ -92,15 +98,29 @@ class Outcome:
     oom: bool = False
     packed: bool = False
 
+    @property
+    def run(self) -> RunDir:
+        """Its directory."""
+        return self.job.run
+
 
 @dataclass
 class Report:
-    """What the pool did: outcomes by order of ending, and the runs that were not started."""
+    """What the pool did.
+
+    Attributes:
+        outcomes: by order of ending.
+        unstarted: the runs that were not started.
+        interrupted: it was asked to stop.
+        stopped_because: why it started no further run; otherwise empty.
+        stopped_by: the kind of failure that this is for the runs that were not started; empty: none of theirs.
+    """
 
     outcomes: list[Outcome] = field(default_factory=list)
     unstarted: list[RunDir] = field(default_factory=list)
     interrupted: bool = False
     stopped_because: str = ""
+    stopped_by: str = ""
 
     def count(self, name: str) -> int:
         """How many runs ended in a state."""
@@ -200,8 +220,9 @@ class Pool:
             slot = min(set(range(self._division.workers)) - {worker.slot for worker in self._running})
             try:
                 worker = self._start(self._waiting[0], slot)
-            except OSError as error:
-                self._stop_because(f"cannot start {self._waiting[0].run.id}: {error}")
+            except (OSError, RunError) as error:
+                kind = error.kind if isinstance(error, RunError) else "node"
+                self._stop_because(f"cannot start {self._waiting[0].run.id}: {error}", kind)
                 return
             self._waiting.popleft()
             self._running.append(worker)
@@ -209,14 +230,15 @@ class Pool:
                 one.packed = True
             self._observer.started(worker)
 
-    def _stop_because(self, reason: str) -> None:
+    def _stop_because(self, reason: str, kind: str = "") -> None:
         if not self._stopping:
-            self._report.stopped_because = reason
+            self._report.stopped_because, self._report.stopped_by = reason, kind
             self._observer.say(f"no further run is started: {reason}")
 
     def _start(self, job: Job, slot: int) -> Worker:
         if job.config is not None and not job.run.config_file.exists():
-            RunDir.create(job.run.path, RunConfig.model_validate(job.config))
+            with disk_errors(job.run.path):
+                RunDir.create(job.run.path, RunConfig.model_validate(job.config))
         command = [sys.executable, "-P", "-m", "studies.worker", str(job.run.path)]
         command += [
             "--datasets",
@@ -229,15 +251,19 @@ class Pool:
         if job.again:
             command.append("--again")
         said = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the worker has ended
-        with _deaf():
-            process = subprocess.Popen(
-                command,
-                env=packages.environment(self._division.environment(slot, job.threads)),
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
-                process_group=0,
-            )
+        try:
+            with _deaf():
+                process = subprocess.Popen(
+                    command,
+                    env=packages.environment(self._division.environment(slot, job.threads)),
+                    stdin=subprocess.DEVNULL,
+                    stdout=said,
+                    stderr=said,
+                    process_group=0,
+                )
+        except OSError:
+            said.close()
+            raise
         return Worker(job, slot, process, said, time.time())
 
     def _collect_ended(self) -> None:
@@ -267,7 +293,9 @@ class Pool:
             note = _death(status, oom=oom) if status < 0 else (said or [f"ended with status {status}"])[-1]
             condition = Condition("lost", note=note)
         seconds = time.time() - worker.started
-        return Outcome(run, condition, seconds, status == OWNED, status, worker.peak_mb, oom, worker.packed)
+        return Outcome(
+            worker.job, condition, seconds, status == OWNED, status, worker.peak_mb, oom, worker.packed
+        )
 
     def _pass_on(self) -> None:
         for worker in self._running:

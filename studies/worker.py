@@ -17,6 +17,10 @@ import threading
 import time
 import traceback
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.claim import Claim
 
 EXECUTE = "harness.entry:execute"
 LOG_BYTES = 4 * 2**20
@@ -29,6 +33,8 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
 """Each asks the run to checkpoint and leave."""
 
 _POLL_SECONDS = 0.5
+_ASK_SECONDS = (5.0, 10.0, 20.0, 40.0, 80.0)
+"""Pauses between questions whether an owner in another job is gone: a scheduler may not answer at once."""
 
 
 class Stop:
@@ -63,14 +69,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--again", action="store_true", help="try a run again that is recorded as failed")
     options = parser.parse_args(arguments)
 
-    from harness.claim import OwnedElsewhere, acquire
+    from harness.claim import OwnedElsewhere
     from harness.errors import UserError
     from studies import packages
-    from studies.cluster.owners import is_gone  # of a job that was requeued to another node
 
     try:
         packages.verify()
-        claim = acquire(options.run, is_gone)
+        claim = own(options.run, stop)
     except OwnedElsewhere as error:
         print(error, file=sys.stderr)
         return OWNED
@@ -92,6 +97,34 @@ def main(arguments: list[str] | None = None) -> int:
         ) in SIGNALS:  # one that comes while Python ends would make a kill of an ending that is recorded
             signal.signal(number, signal.SIG_IGN)
     return EXIT_STATUS[ending]
+
+
+def own(path: Path, stop: Stop) -> Claim:
+    """Claims a run; asks again for minutes while it seems to belong to another job that gives no sign of life.
+
+    Raises:
+        OwnedElsewhere: its owner is alive, or nobody could say that it is not.
+        UserError: as `harness.claim.acquire`.
+    """
+    from harness.claim import OwnedElsewhere, acquire, current, is_visible
+    from harness.rundir import read_state
+    from studies.cluster.owners import is_gone  # of a job that was requeued to another node
+
+    first = read_state(path)
+    pauses = list(_ASK_SECONDS)
+    while True:
+        try:
+            return acquire(path, is_gone)
+        except OwnedElsewhere:
+            owner = current(path)
+            here = owner is None or owner.job is None or is_visible(owner)
+            if here or not pauses or read_state(path) != first:
+                raise
+        end = time.monotonic() + pauses.pop(0)
+        while time.monotonic() < end:
+            if stop():
+                return acquire(path)
+            time.sleep(0.1)
 
 
 def run_claimed(path: Path, datasets: Path, stop: Stop, owns: object, execute: str = EXECUTE) -> str:

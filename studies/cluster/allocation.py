@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from studies.cluster.sbatch import SIGNAL_SECONDS
+
 _TIMEOUT = 20.0  # seconds for one answer of the controller
 _TRIES = 3
-_LIMIT_NEAR = 300.0  # the signal of a time limit comes about 90 s before it; SLURM looks every 30 s or so
+_EARLY = 120.0  # by how much the signal of a time limit may come before its time, and some to spare
 
 
 @dataclass(frozen=True)
@@ -46,16 +48,20 @@ def restarts() -> int:
 
 def standing() -> Standing | None:
     """How this job stands; None if the controller does not answer in time."""
-    try:
-        answer = _scontrol(["show", "job", "--oneliner", os.environ["SLURM_JOB_ID"]])
-    except (OSError, subprocess.SubprocessError, KeyError):
+    number = os.environ.get("SLURM_JOB_ID")
+    if number is None:
         return None
-    return read_standing(answer.stdout, time.time()) if answer.returncode == 0 else None
+    try:  # by the number of the job alone, the element that bears the array's number would be told of all others
+        answer = _scontrol(["show", "job", "--oneliner", str(key())])
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return read_standing(answer.stdout, number, time.time()) if answer.returncode == 0 else None
 
 
-def read_standing(text: str, now: float) -> Standing | None:
-    """What a line of ``scontrol show job`` says; None if it is no such line."""
-    fields = dict(re.findall(r"\b(JobState|Reason|PreemptTime|EndTime)=(\S+)", text))
+def read_standing(text: str, number: str, now: float) -> Standing | None:
+    """What ``scontrol show job`` says of a job; None if it has no line of that job number."""
+    line = next((line for line in text.splitlines() if line.startswith(f"JobId={number} ")), "")
+    fields = dict(re.findall(r"\b(JobState|Reason|PreemptTime|EndTime)=(\S+)", line))
     if "JobState" not in fields:
         return None
     try:
@@ -66,7 +72,13 @@ def read_standing(text: str, now: float) -> Standing | None:
     return Standing(fields["JobState"], fields.get("Reason", "None"), preempted, remaining)
 
 
-def why_requeue(standing: Standing | None, *, warned: bool) -> str:
+def signal_lead(options: str | None) -> float:
+    """How many seconds before its time limit a job is told, if `resources.sbatch` is as given."""
+    asked = re.findall(r"\bsignal[=\s]\S*@(\d+)", options or "")
+    return float(asked[-1]) if asked else float(SIGNAL_SECONDS)
+
+
+def why_requeue(standing: Standing | None, *, warned: bool, lead: float = SIGNAL_SECONDS) -> str:
     """Why a job with work left is to be requeued: preempted, time limit or signal; the empty string: it is not to be.
 
     SIGTERM alone says only that the end is near: of a job that is cancelled, or out of time, or preempted where the
@@ -75,6 +87,7 @@ def why_requeue(standing: Standing | None, *, warned: bool) -> str:
     Args:
         standing: of the job; None if nobody knows.
         warned: SIGUSR2 came, which means preemption or time limit (or a person who wants a requeue).
+        lead: seconds before the time limit at which SIGUSR2 comes.
     """
     if standing is None:
         return "signal" if warned else ""
@@ -85,7 +98,7 @@ def why_requeue(standing: Standing | None, *, warned: bool) -> str:
         return "preempted"
     if not warned:
         return ""
-    near = standing.remaining is not None and standing.remaining < _LIMIT_NEAR
+    near = standing.remaining is not None and standing.remaining < lead + _EARLY
     return "time limit" if near or timed_out else "signal"
 
 

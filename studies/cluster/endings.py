@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from studies.cluster.owners import SKEW_SECONDS
 from studies.cluster.records import Assignment
 from studies.cluster.types import Accounted
 from studies.status import Condition
@@ -17,7 +18,6 @@ Event = Mapping[str, Any]
 COMING_BACK_SECONDS = 30.0
 """How long after a node's failure its job may still come back into the queue."""
 
-_SKEW_SECONDS = 30.0
 _MEMORY = re.compile(r"exceeded (?:job |step )?memory limit|oom[-_ ]kill|Out ?Of ?Memory", re.IGNORECASE)
 _NOT_ITS_OWN = ("srun:", "slurmstepd:", "slurmd:")
 _MEMORY_WORDS = "killed for its memory"
@@ -30,9 +30,9 @@ _BY_STATE = {
 _TIME = frozenset({"TIMEOUT", "DEADLINE"})
 _CODES = {signal.SIGABRT: "SIGABRT", signal.SIGKILL: "SIGKILL", signal.SIGSEGV: "SIGSEGV"}
 _NO_LOG = 53  # the signal that SLURM reports where it cannot open a job's log files
-_TIME_LIMIT = "time limit"  # how the reason of a task that could not be requeued for it begins
 _KILL_SECONDS = 60.0  # between the end of a process and that of a job that kills it
 _WRONG = 2  # exit status of a worker whose request or installation is wrong
+_OWNED = 76  # exit status of a worker that found the run owned by another process
 _LEFT = 75  # exit status of a task that was stopped with work left
 
 
@@ -81,6 +81,8 @@ def last_word(start: Sequence[Event], hexadecimal: str) -> Event | None:
 def of_worker(last: Event) -> Condition | None:
     """What a run's process died of, by the task's own word; None if the task saw nothing wrong with it."""
     status = int(last.get("status") or 0)
+    if status == _OWNED:
+        return Condition("preempted", note=f"its worker found it owned by {last.get('owner') or 'another'}")
     if last.get("oom"):
         return Condition("failed", "host-memory", _MEMORY_WORDS)
     if status < 0:
@@ -118,7 +120,9 @@ def explain(ending: Ending, now: float) -> Condition:
     if record.state in _NODE:
         return _node_failed(record, now)
     if record.state in _TIME and start is None:
-        return Condition("failed", "setup", f"its time ran out before its Python began{last_line(ending.log)}")
+        return Condition(
+            "failed", "setup", f"its time ran out before its Python began{last_line(ending.log)}"
+        )
     if record.state in _TIME:
         hours = ending.task.array.resources.hours
         return Condition("failed", "time-limit", f"the {hours:.3g} h of its job ran out")
@@ -153,9 +157,10 @@ def _unexplained(
 
 def _stopped(ending: Ending, start: Sequence[Event], *, begun: bool) -> Condition:
     """A run that left at a checkpoint, or whose turn did not come, in a job that ended in order."""
-    because = str(start[-1].get("because") or "") if start[-1]["event"] == "end" else ""
-    if begun and because.startswith(_TIME_LIMIT):
-        return Condition("failed", "time-limit", because)
+    end = start[-1] if start[-1]["event"] == "end" else {}
+    because, kind = str(end.get("because") or ""), str(end.get("kind") or "")
+    if kind and (begun or kind != "time-limit"):
+        return Condition("failed", kind, because)
     what = "stopped at a checkpoint" if ending.recorded == "preempted" else "its job ended before its turn"
     return Condition("preempted", note=f"{what}: {because}" if because else what)
 
@@ -181,8 +186,15 @@ def _start_of_record(ending: Ending, record: Accounted) -> Sequence[Event] | Non
     if not begins:
         return None
     start = ending.events[begins[-1] :]
-    stale = record.start is not None and start[0]["time"] < record.start - _SKEW_SECONDS
-    return None if stale else start
+    return None if record.start is not None and _is_of_before(start, record.start) else start
+
+
+def _is_of_before(start: Sequence[Event], began: float) -> bool:
+    """Whether a start of a task was over when its job began as recorded; by two clocks, whose difference is unknown."""
+    begin, last = start[0]["time"], start[-1]
+    if last["event"] == "requeue":  # the job began near the one end of it or near the other
+        return bool(began > (begin + last["time"]) / 2)
+    return bool(began > begin + SKEW_SECONDS)
 
 
 def _out_of_memory(ending: Ending, record: Accounted) -> bool:

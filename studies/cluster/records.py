@@ -24,13 +24,14 @@ import socket
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from harness.disk import disk_errors
-from harness.rundir import read_jsonl, write_atomically
+from harness.rundir import write_atomically
 from studies.cluster.granting import Granted
 from studies.store import StoredRun
 
@@ -307,17 +308,26 @@ def read_array(folder: Path, number: int) -> Array:
 
 
 def read_events(array: Array, index: int) -> list[dict[str, Any]]:
-    """What a task said, over all its restarts; a last line that is being written is left out.
+    """What a task said, over all its restarts; a line that is being written, or that a kill cut short, is left out.
 
     Every line has `event` and `time` (unix seconds):
 
-    begin       the task's process has started: host, job, restart, pid, gpus, code (digest of the snapshot)
+    begin       the task's process has started: host, node (as SLURM calls it), job, restart, pid, gpus, code (digest)
     started     a run's worker: hex
-    ended       a run's worker has ended: hex, condition, status, oom (killed for its memory), peak_memory_mb
+    ended       a run's worker has ended: hex, condition, status, oom (killed for its memory), peak_memory_mb;
+                owner (who else has the run, status 76)
     requeue     the task asks to be requeued: because, left (hexes)
-    end         the task ends: left (hexes), because
+    end         the task ends: left (hexes), because, kind (of failure that the rest of its runs is to count as, if any)
     """
-    return list(read_jsonl(array.events_file(index)))
+    try:
+        lines = array.events_file(index).read_bytes().splitlines()
+    except FileNotFoundError:
+        return []
+    found = []
+    for line in lines:
+        with suppress(ValueError):
+            found.append(json.loads(line))
+    return found
 
 
 def say(array: Array, index: int, event: str, **fields: Any) -> None:
@@ -325,8 +335,12 @@ def say(array: Array, index: int, event: str, **fields: Any) -> None:
     file = array.events_file(index)
     line = json.dumps({"event": event, "time": time.time(), **fields}) + "\n"
     try:
-        with file.open("a") as stream:
-            stream.write(line)
+        with file.open("ab+") as stream:
+            if stream.tell():
+                stream.seek(-1, os.SEEK_END)
+                if stream.read(1) != b"\n":  # a kill, or a full disk, left half a line
+                    line = "\n" + line
+            stream.write(line.encode())
     except OSError:
         return
 

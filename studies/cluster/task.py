@@ -20,9 +20,10 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness import claim
 from harness.provenance import snapshot
 from harness.rundir import RunDir
 from studies import machine, packages
@@ -97,7 +98,7 @@ class Session:
         self._settled: set[str] = set()  # needs nothing more of this task
         self._retried: set[str] = set()
         self._again: list[Job] = []  # once more, alone
-        self._why_not = ""  # it was not requeued
+        self._end = {"because": "", "kind": ""}  # why it ends with work left, and what failure that is
         self._pool: Pool | None = None
         self._marks_read = time.monotonic()
 
@@ -108,22 +109,25 @@ class Session:
         jobs = self._to_do()
         before = self._progress()
         resources = self._array.resources
-        because = self._run(jobs, Division(resources.runs_per_gpu, resources.cpus, visible))
-        if self._again and not because:
+        self._run(jobs, Division(resources.runs_per_gpu, resources.cpus, visible))
+        if self._again and not self._end["because"]:
             jobs_alone, self._again = self._again, []
-            because = self._run(jobs_alone, Division(1, resources.cpus, visible))
+            self._run(jobs_alone, Division(1, resources.cpus, visible))
         left = [job.hex for job in jobs if job.hex not in self._settled]
         grown = self._progress() > before
         if not (left and self._asked() and self._requeue(left, grown=grown)):
-            self._event("end", left=left, because=self._why_not or because)
+            self._event("end", left=left, **self._end)
         return left
 
-    def _run(self, jobs: Sequence[Job], division: Division) -> str:
-        """Runs jobs in a pool; returns why it stopped before the end, or the empty string."""
+    def _run(self, jobs: Sequence[Job], division: Division) -> None:
+        """Runs jobs in a pool; notes why it stopped before the end."""
         datasets, execute = Path(self._submission.datasets), self._submission.execute
         self._pool = Pool(jobs, division, datasets, self, execute, self._asked)
         report = self._pool.run()
-        return "asked to stop" if report.interrupted else report.stopped_because
+        if report.interrupted:
+            self._ends("asked to stop")
+        else:
+            self._ends(report.stopped_because, report.stopped_by)
 
     def _to_do(self) -> list[Job]:
         """The runs of this task that have no result and no owner elsewhere that is known."""
@@ -146,17 +150,22 @@ class Session:
         """Requeues this job if that is what is to happen; notes why not."""
         if self._array.executor != "slurm" or allocation.key() is None:
             return False
-        why = allocation.why_requeue(allocation.standing(), warned=self._asked.warned)
+        lead = allocation.signal_lead(self._array.resources.sbatch)
+        why = allocation.why_requeue(allocation.standing(), warned=self._asked.warned, lead=lead)
         if not why:
             return False
-        if why == "time limit" and not grown:
-            self._why_not = "time limit, and nothing was gained in this allocation"
+        kind = "time-limit" if why == "time limit" else ""
+        if why != "preempted" and not grown:  # else it could come back for ever
+            self._ends(f"{why}, and nothing was gained in this allocation", kind)
             return False
         self._event("requeue", left=left, because=why)
         error = allocation.requeue()
         if error:
-            self._why_not = f"{why}, and could not be requeued: {error}"
+            self._ends(f"{why}, and could not be requeued: {error}", kind)
         return not error
+
+    def _ends(self, because: str, kind: str = "") -> None:
+        self._end = {"because": because, "kind": kind}
 
     def _progress(self) -> float:
         """How far the runs of this task are, in runs."""
@@ -179,16 +188,8 @@ class Session:
 
     def ended(self, outcome: Outcome) -> None:
         """A run's worker has ended: decides whether the run is settled, and what follows from its end."""
-        digits = outcome.run.id[-12:]
-        self._event(
-            "ended",
-            hex=digits,
-            condition=str(outcome.condition),
-            status=outcome.status,
-            oom=outcome.oom,
-            peak_memory_mb=round(outcome.peak_memory_mb, 1),
-        )
-        self.say(f"ended {outcome.run.id}: {outcome.condition} {outcome.condition.note}".rstrip())
+        digits = outcome.job.hex
+        self._say_ended(outcome)
         if digits in self._settled:  # it was cancelled
             return
         died = outcome.condition.name == "lost" and not self._asked()
@@ -202,7 +203,7 @@ class Session:
         memory = short_of_memory or outcome.condition.kind == "gpu-memory"
         if digits not in self._retried and (outcome.packed or not memory):
             self._retried.add(digits)
-            self._again.append(Job(outcome.run, again=not died))
+            self._again.append(replace(outcome.job, again=not died))
         else:
             self._settled.add(digits)
 
@@ -222,12 +223,26 @@ class Session:
         """Prints a line of the task's log."""
         print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}", flush=True)
 
+    def _say_ended(self, outcome: Outcome) -> None:
+        owner = {"owner": str(claim.current(outcome.run.path) or "")} if outcome.elsewhere else {}
+        self._event(
+            "ended",
+            hex=outcome.job.hex,
+            condition=str(outcome.condition),
+            status=outcome.status,
+            oom=outcome.oom,
+            peak_memory_mb=round(outcome.peak_memory_mb, 1),
+            **owner,
+        )
+        self.say(f"ended {outcome.run.id}: {outcome.condition} {outcome.condition.note}".rstrip())
+
     def _say_begin(self, gpus: Sequence[str]) -> None:
         on_slurm = self._array.executor == "slurm"
         begun = sum(event["event"] == "begin" for event in self._history)
         self._event(
             "begin",
             host=socket.gethostname(),
+            node=os.environ.get("SLURMD_NODENAME") if on_slurm else None,
             job=(allocation.key() if on_slurm else os.environ.get("WM_JOB")) or self._array.key(self._index),
             restart=allocation.restarts() if on_slurm else begun,
             pid=os.getpid(),

@@ -77,6 +77,14 @@ def test_bounded_in_order_and_one_failure_stops_no_other(tmp_path):
     assert all(not claim.is_alive(claim.current(run.path)) for run in runs)
 
 
+def test_a_run_goes_on_with_the_threads_it_had(tmp_path):
+    new, begun = fakes.make(tmp_path), fakes.make(tmp_path, "steady")
+    begun.attempts.write_text('{"event": "start", "threads": 7}\n{"event": "end"}\n')
+    pool([new, begun], tmp_path)[0].run()
+    assert "attempt 1 with 3 threads" in new.log.read_text()
+    assert "attempt 1 with 7 threads" in begun.log.read_text()
+
+
 def test_a_killed_worker_is_lost_and_continues(tmp_path):
     run = fakes.make(tmp_path, "dies")
     report = pool([run], tmp_path)[0].run()

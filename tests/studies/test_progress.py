@@ -43,8 +43,8 @@ def show(tmp_path, *, terminal, width=100):
         progress._shown -= 100
         progress.tick(workers, 0)
         runs[0].write_state(RunState(id=runs[0].id, state="done", progress=1.0, last_return=5.0))
-        progress.ended(Outcome(runs[0], Condition("done"), 75.0))
-        progress.ended(Outcome(runs[1], Condition("failed", "code", "[bold]not markup[/]\nmore"), 3.0))
+        progress.ended(Outcome(Job(runs[0]), Condition("done"), 75.0))
+        progress.ended(Outcome(Job(runs[1]), Condition("failed", "code", "[bold]not markup[/]\nmore"), 3.0))
     return runs, screen.getvalue()
 
 

@@ -113,6 +113,60 @@ def test_a_run_that_is_owned_is_left_alone(tmp_path):
     assert run.read_state() is None
 
 
+@pytest.fixture
+def far(tmp_path, monkeypatch):
+    """A run whose owner is in a job on another machine, and what was asked about it."""
+    run, asked = fakes.make(tmp_path), []
+    with monkeypatch.context() as there:
+        owner = replace(claim.this_process(), host="elsewhere", job="12")
+        there.setattr(claim, "this_process", lambda: owner)
+        claim.acquire(run.path)
+    monkeypatch.setattr(worker, "_ASK_SECONDS", (0.0, 0.0, 0.0))
+    return run, asked
+
+
+def test_an_owner_is_asked_for_again_while_nobody_knows(far, monkeypatch):
+    run, asked = far
+    monkeypatch.setattr(
+        "studies.cluster.owners.is_gone", lambda *owner: asked.append(owner) or len(asked) == 3
+    )
+    assert worker.own(run.path, worker.Stop()).still_mine()
+    assert len(asked) == 3
+
+
+def test_in_the_end_an_owner_of_whom_nobody_knows_stays(far, monkeypatch):
+    run, asked = far
+    monkeypatch.setattr("studies.cluster.owners.is_gone", lambda *owner: asked.append(owner))
+    with pytest.raises(claim.OwnedElsewhere):
+        worker.own(run.path, worker.Stop())
+    assert len(asked) == 4
+
+
+def test_an_owner_that_writes_is_not_asked_for_again(far, monkeypatch):
+    run, asked = far
+
+    def write(*owner):
+        asked.append(owner)
+        run.write_state(RunState(id=run.id, state="running", heartbeat=time.time()))
+
+    monkeypatch.setattr("studies.cluster.owners.is_gone", write)
+    with pytest.raises(claim.OwnedElsewhere):
+        worker.own(run.path, worker.Stop())
+    assert len(asked) == 1
+
+
+def test_a_worker_that_waits_for_an_owner_leaves_when_it_is_told_to(far, monkeypatch):
+    run, asked = far
+    stop = worker.Stop()
+    monkeypatch.setattr(worker, "_ASK_SECONDS", (60.0,))
+    monkeypatch.setattr(
+        "studies.cluster.owners.is_gone", lambda *owner: asked.append(owner) or stop.request()
+    )
+    with pytest.raises(claim.OwnedElsewhere):
+        worker.own(run.path, stop)
+    assert len(asked) == 1
+
+
 @pytest.mark.parametrize("state", ["done", "diverged", "failed"])
 def test_what_has_ended_meanwhile_is_not_run_again(tmp_path, state):
     run = fakes.make(tmp_path)

@@ -16,12 +16,44 @@ LINE = (
 
 def test_reads_what_scontrol_says():
     noon = time.mktime((2026, 11, 22, 12, 0, 0, 0, 0, -1))
-    assert allocation.read_standing(LINE, noon - 90) == Standing("RUNNING", "None", False, 90)
+    assert allocation.read_standing(LINE, "13", noon - 90) == Standing("RUNNING", "None", False, 90)
     preempted = LINE.replace("PreemptTime=None", "PreemptTime=2026-11-22T11:00:00").replace(
         "T12:00:00 ", "T?? "
     )
-    assert allocation.read_standing(preempted, noon) == Standing("RUNNING", "None", True, None)
-    assert allocation.read_standing("slurm_load_jobs error: Invalid job id specified", noon) is None
+    assert allocation.read_standing(preempted, "13", noon) == Standing("RUNNING", "None", True, None)
+    assert allocation.read_standing("slurm_load_jobs error: Invalid job id specified", "13", noon) is None
+
+
+def test_reads_its_own_line_among_those_of_its_array():
+    """The element that bears the number of the array is told of all elements, whatever their order."""
+    noon = time.mktime((2026, 11, 22, 12, 0, 0, 0, 0, -1))
+    mine = LINE.replace("JobId=13", "JobId=12").replace("TaskId=1 ", "TaskId=3 ")
+    other = LINE.replace("RUNNING", "COMPLETING").replace("T12:00:00 ", "T23:00:00 ")
+    much = LINE.replace("JobId=13", "JobId=123")
+    for text in (f"{mine}\n{other}\n{much}\n", f"{much}\n{other}\n{mine}\n"):
+        assert allocation.read_standing(text, "12", noon - 90) == Standing("RUNNING", "None", False, 90)
+    assert allocation.read_standing(f"{other}\n{much}\n", "12", noon) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "seconds"),
+    [
+        (None, 90),
+        ("mail-type=END", 90),
+        ("signal=USR2@300", 300),
+        ("exclusive\n#SBATCH --signal B:USR2@600", 600),
+    ],
+)
+def test_how_long_before_its_time_limit_a_job_is_told(options, seconds):
+    assert allocation.signal_lead(options) == seconds
+
+
+def test_a_time_limit_is_near_where_its_signal_comes():
+    def why(remaining, lead):
+        return why_requeue(Standing("RUNNING", "None", False, remaining), warned=True, lead=lead)
+
+    assert [why(seconds, 90) for seconds in (200, 250)] == ["time limit", "signal"]
+    assert [why(seconds, 300) for seconds in (310, 400, 500)] == ["time limit", "time limit", "signal"]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """A task with a fake run: what it skips, packs, tries again, hands on and says; without a scheduler."""
 
+import errno
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -119,6 +121,7 @@ def test_what_has_a_result_or_an_owner_is_left_alone(tmp_path):
     assert not one.run()
     assert [event["hex"] for event in one.events("started")] == one.hexes()[3:]
     assert one.events("ended")[0]["status"] == worker.OWNED
+    assert one.events("ended")[0]["owner"] == str(owned.owner)
     assert all(fakes.counted(run) == [] for run in one.runs)
     assert owned.still_mine()
 
@@ -158,6 +161,20 @@ def test_what_is_tried_once_more_alone(tmp_path, design, together, attempts, end
         for event in one.events()[:-3]:
             running += {"started": 1, "ended": -1}.get(event["event"], 0)
         assert running == 0  # nobody was at its side
+
+
+def test_what_is_tried_again_keeps_the_threads_it_asked_for(tmp_path, monkeypatch):
+    asked = {"resources": {"cpus": 1}, "runtime": {"threads": 2}}
+    config = fakes.config
+    monkeypatch.setattr(
+        fakes, "config", lambda *a: type(made := config(*a)).model_validate(made.model_dump() | asked)
+    )
+    one = Dispatched(tmp_path, ["crashes-once", "quick"], together=2)
+    assert not one.run()
+    assert re.findall("attempt . with . threads", one.runs[0].log.read_text()) == [
+        "attempt 1 with 2 threads",
+        "attempt 2 with 2 threads",
+    ]
 
 
 def test_after_a_kill_the_survivors_go_on_and_what_comes_later_runs_alone(tmp_path, monkeypatch):
@@ -239,7 +256,7 @@ def stopped_by(number, root):
 def test_a_job_with_work_left_is_requeued(tmp_path, monkeypatch, number, preempted, because):
     asked = scontrol(tmp_path, monkeypatch, preempted=preempted)
     one = stopped_by(number, tmp_path)
-    assert asked.read_text().splitlines() == ["show job --oneliner 5", "requeue 4_0"]
+    assert asked.read_text().splitlines() == ["show job --oneliner 4_0", "requeue 4_0"]
     assert one.events("requeue")[0]["because"] == because
     assert one.events("requeue")[0]["left"] == one.hexes()
     assert not one.events("end")
@@ -249,7 +266,7 @@ def test_a_job_with_work_left_is_requeued(tmp_path, monkeypatch, number, preempt
 def test_a_job_that_is_told_to_end_is_not_requeued(tmp_path, monkeypatch):
     asked = scontrol(tmp_path, monkeypatch)
     one = stopped_by(signal.SIGTERM, tmp_path)
-    assert asked.read_text().splitlines() == ["show job --oneliner 5"]
+    assert asked.read_text().splitlines() == ["show job --oneliner 4_0"]
     assert one.events("end")[0]["because"] == "asked to stop"
 
 
@@ -260,15 +277,61 @@ def test_a_controller_that_refuses_is_asked_again_and_then_named(tmp_path, monke
     assert one.events("end")[0]["because"] == "signal, and could not be requeued: exit status 3"
 
 
-def test_a_time_limit_in_which_nothing_was_gained_is_left_to_the_policies(tmp_path, monkeypatch):
-    end = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(time.time() + 90))
-    asked = scontrol(tmp_path, monkeypatch, end=end)
+@pytest.mark.parametrize(
+    ("seconds", "why", "kind"), [(90, "time limit", "time-limit"), (None, "signal", ""), (9000, "signal", "")]
+)
+def test_an_allocation_in_which_nothing_was_gained_is_left_to_the_policies(
+    tmp_path, monkeypatch, seconds, why, kind
+):
+    end = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(time.time() + (seconds or 0)))
+    asked = scontrol(tmp_path, monkeypatch, end=end if seconds else "Unknown")
     monkeypatch.setattr(task.Session, "_progress", lambda _: 0.5)
     one = Dispatched(tmp_path, ["slow"], executor="slurm")
     monkeypatch.setattr(task.Session, "tick", lambda *_: os.kill(os.getpid(), signal.SIGUSR2))
     assert one.run()
     assert "requeue" not in asked.read_text()
-    assert one.events("end")[0]["because"] == "time limit, and nothing was gained in this allocation"
+    said = one.events("end")[0]
+    assert (said["because"], said["kind"]) == (f"{why}, and nothing was gained in this allocation", kind)
+
+
+def test_a_node_on_which_no_process_starts_is_named(tmp_path, monkeypatch):
+    def fork(*_, **__):
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("studies.pool.subprocess.Popen", fork)
+    one = Dispatched(tmp_path, ["quick", "steady"])
+    assert one.run()
+    end = one.events("end")[0]
+    assert (end["kind"], end["left"]) == ("node", one.hexes())
+    assert end["because"].startswith(f"cannot start {one.runs[0].id}: ")
+
+
+def test_a_full_disk_on_which_no_run_begins_is_no_fault_of_the_node(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("studies.pool.RunDir.create", full)
+    one = Dispatched(tmp_path, ["quick"])
+    assert one.run()
+    assert one.events("end")[0]["kind"] == "disk"
+
+
+def test_it_says_what_slurm_calls_its_node(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURMD_NODENAME", "n017")
+    one = Dispatched(tmp_path, ["quick"], executor="slurm")
+    assert not one.run()
+    assert one.events("begin")[0]["node"] == "n017"
+
+
+def test_half_a_line_costs_nothing_but_itself(tmp_path):
+    one = Dispatched(tmp_path, [])
+    records.say(one.array, 0, "begin")
+    with one.array.events_file(0).open("a") as file:
+        file.write('{"event": "star')
+    assert [event["event"] for event in one.events()] == ["begin"]
+    records.say(one.array, 0, "begin")
+    records.say(one.array, 0, "end", left=[])
+    assert [event["event"] for event in one.events()] == ["begin", "begin", "end"]
 
 
 def test_a_cancelled_run_leaves_and_its_neighbour_goes_on(tmp_path, monkeypatch):

@@ -268,20 +268,6 @@ def test_a_submission_that_was_interrupted_is_known_by_its_name():
     assert (way.name, way.queued, way.confirmed) == ("pending", True, False)
 
 
-def test_time_ran_out_and_nothing_was_gained():
-    end = END | {"because": "time limit, and nothing was gained in this allocation"}
-    said = Said((BEGIN, STARTED, STOPPED, end))
-    assert told("preempted", record=accounted("FAILED", exit_code=75), said=said).kind == "time-limit"
-
-
-def test_a_worker_that_was_killed_with_its_job_ended_as_its_job_did():
-    last = KILLED | {"time": ENDED - 2}
-    said = Said((BEGIN, STARTED, last))
-    assert told(record=accounted("TIMEOUT"), said=said).kind == "time-limit"
-    assert told(record=accounted("TIMEOUT"), story="killed").kind == "killed"
-    assert told(record=accounted("TIMEOUT"), story="out of memory").kind == "host-memory"
-
-
 QUEUES = [
     None,
     (),
