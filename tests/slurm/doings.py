@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import harness
-from harness.rundir import Failure, RunDir, RunState
+from harness.rundir import Failure, RunDir, RunState, read_jsonl
 
 EXECUTE = "doings:execute"
 PACED = "doings:paced"
@@ -33,7 +33,9 @@ def execute(run: RunDir, *, stop, owns, datasets) -> str:
     """Counts to `STEPS`, and after the second step does what the design's name says, in every attempt."""
     doing = (run.read_config().design or "quick").partition("-")[0]
     state = run.read_state() or RunState(id=run.id, state="running", attempt=0)
-    state.attempt += 1
+    state.attempt = 1 + len(
+        list(read_jsonl(run.path / "did.jsonl"))
+    )  # as the harness counts: whatever the state says
     state.state, state.iterations = "running", _LONG_STEPS if doing == "long" else STEPS
     _tell(run, state)
     done = False
