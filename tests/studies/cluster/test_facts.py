@@ -8,6 +8,7 @@ import pytest
 
 from harness import claim
 from harness.config import run_id
+from harness.errors import UserError
 from harness.rundir import RunDir, RunState
 from studies.cluster import records
 from studies.cluster.accounts import Accounts
@@ -15,6 +16,7 @@ from studies.cluster.facts import Schedulers
 from studies.cluster.granting import Granted
 from studies.cluster.types import Accounted, Queued
 from studies.plan import plan_line
+from studies.retrying import reset
 from studies.store import StoredRun, StudyDir
 from studies.survey import look, survey
 from tests.studies import fakes
@@ -27,6 +29,12 @@ class Cluster:
         self.listed, self.records = {}, {}
         self.calls = []
         self.meanwhile = lambda: None  # happens while the queue is asked
+        self.called = None
+
+    @property
+    def cluster_name(self):
+        self.calls.append("name")
+        return self.called
 
     def queue(self):
         self.calls.append("queue")
@@ -205,6 +213,95 @@ def test_a_pool_of_another_machine_cannot_be_asked(cluster, study):
     assert cluster.calls == []
     assert condition.queued
     assert condition.note == "unconfirmed: it was submitted on elsewhere"
+
+
+def long_after(monkeypatch, seconds=7200):
+    later = time.time() + seconds
+    monkeypatch.setattr(time, "time", lambda: later)
+
+
+@pytest.mark.parametrize(("here", "shown"), [("a", "cancelled"), ("b", "pending"), (None, "pending")])
+def test_the_queue_of_another_cluster_says_nothing(cluster, study, monkeypatch, here, shown):
+    array = submit(study, study.planned[:2], "10", cluster="a")
+    cluster.listed = {"10_0": Queued("RUNNING", name="of somebody")}
+    cluster.called = here
+    long_after(monkeypatch)
+    found = [one.condition for one in survey(study.planned)[:2]]
+    assert [one.name for one in found] == [shown] * 2
+    assert {one.confirmed for one in found} == {shown == "cancelled"}
+    if here == "b":
+        assert found[0].note == "unconfirmed: it is on the cluster a, this is b"
+    assert cluster.calls == ["queue", "name"] + ["accounting 10"] * (here == "a")
+    cluster.calls.clear()
+    cluster.listed["10_1"] = Queued("PENDING", name=array.name)  # proves where this is
+    assert names(study)[:2] == ["cancelled", "pending"]
+    assert "name" not in cluster.calls
+
+
+def test_an_owner_on_another_cluster_or_of_another_user_is_not_gone(cluster, study, monkeypatch):
+    run = study.planned[0]
+    later = submit(study, [run], "20")
+    write(run, "running", released=False, job="10", task=None, cluster="a")
+    cluster.listed = {"20": Queued("PENDING", name=later.name)}
+    cluster.called = "b"
+    long_after(monkeypatch)
+    condition = survey(study.planned)[0].condition
+    assert (condition.name, condition.confirmed) == ("running", False)
+    assert condition.note.startswith("unconfirmed for 2 h: it is on the cluster a, this is b")
+    cluster.called = "a"
+    assert names(study)[0] == "preempted"
+    monkeypatch.setattr(claim, "is_of_another_user", lambda _: True)
+    condition = survey(study.planned)[0].condition
+    assert (condition.name, condition.confirmed) == ("running", False)
+    assert "another user" in condition.note
+
+
+def test_what_was_kept_is_asked_for_again_once_the_task_has_begun_again(cluster, study, monkeypatch):
+    array = submit(study, study.planned[:1], "10")
+    records.say(array, 0, "begin")
+    cluster.records = {"10": Accounted("TIMEOUT", name=array.name, end=time.time() + 10)}
+    long_after(monkeypatch)
+    assert names(study)[0] == "failed:time-limit"
+    cluster.records = {"10": Accounted("NODE_FAIL", name=array.name, node="n1", end=time.time() + 3600)}
+    assert names(study)[0] == "failed:time-limit"  # it is kept
+    records.say(array, 0, "begin", restart=1)  # scontrol requeue, by hand
+    long_after(monkeypatch)
+    assert names(study)[0] == "failed:node"
+    cluster.records = {}
+    assert names(study)[0] == "failed:node"
+
+
+def test_marks_and_submissions_follow_each_other_whatever_the_clocks_say(cluster, study, monkeypatch):
+    run = study.planned[0]
+    dispatch = records.Dispatch(study.path)
+    cluster.listed = None
+    long_after(monkeypatch, 300)
+    submit(study, [run], "10")
+    monkeypatch.undo()  # this machine's clock is behind
+    monkeypatch.setattr("studies.cluster.clusters.cluster_for", lambda _: cluster)
+    dispatch.mark([run.hex], "cancelled")
+    assert names(study)[0] == "cancelled"
+    long_after(monkeypatch, 600)
+    dispatch.mark([run.hex], "cancelled")
+    monkeypatch.undo()
+    monkeypatch.setattr("studies.cluster.clusters.cluster_for", lambda _: cluster)
+    submit(study, [run], "20")
+    assert names(study)[0] == "pending"
+
+
+def test_a_person_may_try_again_what_nobody_confirms(cluster, study):
+    run, owned = study.planned[:2]
+    submit(study, [run, owned], "10")
+    write(run, "running")
+    write(owned, "running", released=False, job="10", task="1", age=600)
+    cluster.listed = None
+    assert names(study)[:2] == ["running", "running"]
+    for runs, by_name in (([run], False), ([owned], True)):
+        with pytest.raises(UserError, match=r"nothing to retry.*--take-over"):
+            reset(runs, kinds=(), by_name=by_name)
+    assert reset([run], kinds=(), by_name=True) == [run]
+    assert names(study)[:2] == ["pending", "running"]
+    assert not survey(study.planned)[0].condition.queued
 
 
 def test_the_owner_of_a_job_before_the_last_is_asked_about_too(cluster, study):

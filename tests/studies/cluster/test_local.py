@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -98,6 +99,17 @@ def wait_for(condition, seconds=30):
     while not condition():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.05)
+
+
+def test_a_pool_that_begins_after_its_submitter_died_is_alive(lab, monkeypatch):
+    ticket = {"name": "wm-test", "folder": "", "array": 0, "size": 1, "script": "", "cpus": 1}
+    pool = localqueue.add(ticket | {"memory_gb": 0.1, "gpus": 0, "parallel": None, "after": []})
+    with monkeypatch.context() as died:
+        died.setattr(claim, "is_alive", lambda _: False)
+        assert not pool.alive
+    pool.write_state(localqueue.PoolState(claim.this_process()))
+    assert pool.alive
+    shutil.rmtree(pool.path)
 
 
 def test_tasks_run_in_order_as_many_as_the_machine_holds(lab):

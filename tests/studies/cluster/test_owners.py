@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from harness import claim
+from harness.rundir import RunDir, RunState
 from studies.cluster import owners
 from studies.cluster.owners import is_gone, is_listed, key_of, owner_is_gone
 from studies.cluster.types import Accounted, Queued
@@ -36,6 +37,7 @@ def test_the_key_is_what_slurm_calls_the_task():
         (True, {"12_4": RUNS}, {"12_3": ENDED}),
         (False, {}, {"12_3": replace(ENDED, state="RUNNING", end=None)}),
         (True, {}, {"12_3": replace(ENDED, state="RUNNING", start=NOW - 60, end=None)}),  # a later start
+        (False, {}, {"12_3": replace(ENDED, state="RUNNING", start=None, end=None)}),
         (False, {}, {"12_3": replace(ENDED, start=NOW - 9000, end=NOW - 8000)}),  # an earlier start
         (True, {}, {"12_3": replace(ENDED, end=None)}),
         (True, {}, {}),  # nobody knows it, an hour after
@@ -49,6 +51,14 @@ def test_only_an_answer_that_says_so(gone, queue, accounting):
 def test_a_job_that_nobody_knows_is_gone_after_minutes_without_a_heartbeat():
     assert not owner_is_gone(OWNER, {}, {}, NOW, heartbeat=NOW - 200)
     assert owner_is_gone(OWNER, {}, {}, NOW, heartbeat=NOW - 400)
+
+
+def test_what_the_accounting_calls_running_for_ever_is_gone_after_an_hour_of_silence():
+    runaway = {"12_3": replace(ENDED, state="RUNNING", end=None)}
+    assert not owner_is_gone(OWNER, {}, runaway, NOW + 60, heartbeat=NOW - 3000)
+    assert owner_is_gone(OWNER, {}, runaway, NOW + 60, heartbeat=NOW - 3600)
+    assert not owner_is_gone(OWNER, {"12_3": RUNS}, runaway, NOW + 1e6)
+    assert not owner_is_gone(OWNER, None, runaway, NOW + 1e6)
 
 
 def test_a_number_that_was_used_again_is_another_job():
@@ -101,6 +111,44 @@ def test_each_program_is_asked_once_at_most(monkeypatch, tmp_path, gone, cluster
 
 def test_slurm_is_not_asked_about_an_owner_outside_it(tmp_path):
     assert not is_gone(replace(OWNER, job=None), tmp_path, Asked(None, None))
+
+
+def test_an_owner_that_wrote_just_now_is_not_gone_because_no_scheduler_knows_its_job(tmp_path, monkeypatch):
+    monkeypatch.setattr(time, "time", lambda: NOW)
+    for heartbeat, gone in ((NOW - 200, False), (NOW - 400, True)):
+        RunDir(tmp_path).write_state(RunState(id="run", state="running", heartbeat=heartbeat))
+        assert is_gone(OWNER, tmp_path, Asked({}, {})) == gone
+
+
+def test_of_another_users_jobs_the_scheduler_says_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(time, "time", lambda: NOW)
+    (tmp_path / "claim.1").write_text(json.dumps(asdict(OWNER)))
+    assert is_gone(OWNER, tmp_path, Asked({}, {}))
+    monkeypatch.setattr(claim.os, "getuid", lambda: (tmp_path / "claim.1").stat().st_uid + 1)
+    assert not is_gone(OWNER, tmp_path, Asked({}, {}))
+
+
+@pytest.mark.parametrize(
+    ("owners", "here", "gone"), [("a", "a", True), ("a", "b", False), ("a", None, False), (None, "b", True)]
+)
+def test_of_another_clusters_jobs_the_scheduler_says_nothing(tmp_path, monkeypatch, owners, here, gone):
+    monkeypatch.setattr(time, "time", lambda: NOW)
+    cluster = Asked({}, {})
+    cluster.cluster_name = here
+    owner = replace(OWNER, cluster=owners)
+    assert is_gone(owner, tmp_path, cluster) == gone
+    again = replace(OWNER, restart="2", cluster=here)  # the same numbers; on another cluster another job
+    monkeypatch.setattr(claim, "this_process", lambda: again)
+    assert is_gone(owner, tmp_path, cluster) == gone
+
+
+def test_a_claim_names_its_cluster_and_one_without_is_still_read(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_CLUSTER_NAME", "a")
+    assert claim.acquire(tmp_path).owner.cluster == "a"
+    old = asdict(OWNER)
+    del old["cluster"]
+    (tmp_path / "claim.2").write_text(json.dumps(old))
+    assert claim.current(tmp_path) == OWNER
 
 
 def test_a_run_is_taken_over_from_a_job_that_is_gone(tmp_path):
