@@ -49,7 +49,8 @@ def execute(
     before = run.read_state()
     if before is not None and before.state in {"done", "diverged"}:
         return before.state
-    attempt = 1 + sum(record["event"] == "start" for record in run.read_attempts())
+    numbers = [record["attempt"] for record in run.read_attempts()]  # one that fails early has an end alone
+    attempt = 1 + max(numbers, default=0)
     state = RunState(id=run.id, state="running", attempt=attempt, started=time.time())
     if before is not None:
         state.last_return = before.last_return

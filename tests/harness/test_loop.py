@@ -247,6 +247,10 @@ class TestTrouble:
         monkeypatch.setattr("harness.registry.TASK_VERSIONS", {"dmc": 1, "toy": 2})
         assert execute(run, datasets=tmp_path / "datasets") == "failed"
         assert "component versions" in run.read_state().error.message
+        run.state_file.unlink()  # as `wm retry` puts it aside
+        assert execute(run, datasets=tmp_path / "datasets") == "failed"
+        ends = [record["attempt"] for record in run.read_attempts() if record["event"] == "end"]
+        assert ends == [1, 2, 3]  # though the last two failed before they began
 
     def test_a_full_disk_loses_nothing(self, undisturbed, tmp_path, monkeypatch):
         from harness.errors import RunError
