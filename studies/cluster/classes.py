@@ -126,9 +126,9 @@ def fitting(
     now, later = [], []
     for array in planned:
         if room:
-            now.append(_cut(array, 0, room))
+            now.append(cut(array, 0, room))
         if room < len(array.tasks):
-            later.append(_cut(array, room, len(array.tasks)))
+            later.append(cut(array, room, len(array.tasks)))
         room = max(0, room - len(array.tasks))
     return now, later
 
@@ -201,7 +201,8 @@ def _throttled(arrays: Sequence[PlannedArray]) -> list[PlannedArray]:
     return result
 
 
-def _cut(array: PlannedArray, start: int, end: int) -> PlannedArray:
+def cut(array: PlannedArray, start: int, end: int) -> PlannedArray:
+    """An array of some of the tasks of another."""
     tasks = array.tasks[start:end]
-    cut = _array(array.resources, tasks)
-    return replace(cut, parallel=array.parallel and min(array.parallel, len(tasks)))
+    part = _array(array.resources, tasks)
+    return replace(part, parallel=array.parallel and min(array.parallel, len(tasks)))

@@ -85,7 +85,7 @@ def follow_up(
             outcome = submitting.submit(study, runs, options, cluster)
             for line in told(study.name, outcome):
                 log(line)
-            if outcome.handed is None or outcome.handed.arrays or not outcome.handed.error:
+            if outcome.handed is None or outcome.handed.is_settled:
                 return outcome
         except UserError as error:
             log(str(error))

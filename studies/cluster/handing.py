@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 import sys
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,14 +17,16 @@ from pathlib import Path
 from harness import claim
 from harness.errors import UserError
 from harness.rundir import RunDir
-from studies.cluster.classes import PlannedArray
+from studies.cluster.classes import PlannedArray, cut
 from studies.cluster.granting import Granted
 from studies.cluster.owners import is_gone
 from studies.cluster.records import Array, Dispatch, read_submission
-from studies.cluster.types import Cluster, Order, Queued
+from studies.cluster.types import Cluster, LimitReached, Order, Queued, QueueFull, Silent, Unanswered
+from studies.worker import forget_failure
 
 FOLLOW_UP = "studies.cluster.followup:FollowUp"
 _SOON = "now+10minutes"
+_FOLLOWED = "followed"
 
 
 @dataclass
@@ -33,17 +35,33 @@ class Handed:
 
     Attributes:
         arrays: that it took.
-        refused: the arrays that it was not given, or did not take.
-        error: why it refused the first of those, in its own words, or the empty string.
+        refused: the arrays that it did not take, or was not given because it went silent.
+        errors: why not, each in its own words.
+        waiting: those for which it had no room.
+        full: how it said so, or the empty string.
+        stopped: whether the rest was not even tried.
         follow_up: the job that looks after them, or None.
         alone: why there is none although there should be, or the empty string.
     """
 
     arrays: list[Array] = field(default_factory=list)
     refused: list[PlannedArray] = field(default_factory=list)
-    error: str = ""
+    errors: list[str] = field(default_factory=list)
+    waiting: list[PlannedArray] = field(default_factory=list)
+    full: str = ""
+    stopped: bool = False
     follow_up: str | None = None
     alone: str = ""
+
+    @property
+    def error(self) -> str:
+        """Why something was refused; the empty string if nothing was."""
+        return "\n".join(dict.fromkeys(self.errors))
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing more would come of it at once: nothing is left that nobody looks after."""
+        return not (self.alone or self.stopped or (self.waiting and self.follow_up is None))
 
 
 @dataclass(frozen=True)
@@ -60,12 +78,15 @@ class Handover:
 
         Raises:
             UserError: it was refused; the runs are as they were.
+            Unanswered: nobody knows whether it was; its record says neither.
         """
         tasks = [[(one.run, one.entry) for one in task] for task in planned.tasks]
         array = self.dispatch.add_array(self.folder, self.cluster.name, planned.resources, tasks)
         again = [one.run.path for task in planned.tasks for one in task if self._forget_failure(one.run.path)]
         try:
             job = self.cluster.submit(order(array, planned, self.environment))
+        except Unanswered:
+            raise
         except UserError as error:
             self.dispatch.answered(array, error=str(error))
             for path in again:
@@ -109,10 +130,101 @@ class Handover:
         except claim.OwnedElsewhere:
             return False
         try:
-            run.state_file.replace(path / "state.previous.json")
+            forget_failure(path)
         finally:
             held.release()
         return True
+
+
+def hand_over(
+    handover: Handover,
+    planned: Sequence[PlannedArray],
+    *,
+    say: Callable[[str], None],
+    stop: Callable[[], str],
+    look_after: Callable[[Handed], None],
+) -> Handed:
+    """Submits arrays one after another; one that is refused does not hold up the others.
+
+    Where a limit is met that nobody knew of, an array is halved until a part of it fits; the rest waits.
+
+    Args:
+        handover: of the submission.
+        planned: the arrays in their order.
+        say: is told what happens.
+        stop: why no more is to be submitted, or the empty string.
+        look_after: submits the follow-up; called early, while there is still a place for it.
+    """
+    left = _Left(list(planned), look_after)
+    handed = left.handed
+    while left.arrays and not handed.stopped and not handed.waiting:
+        one = left.take()
+        if why := stop():
+            left.silence(one, why)
+            break
+        try:
+            array = handover.array(one)
+        except LimitReached as error:
+            left.no_room(one, error)
+        except (Silent, Unanswered) as error:
+            left.silence(one, str(error))
+        except UserError as error:  # a refusal, or an option that no job can have
+            left.refuse(one, str(error))
+        else:
+            handed.arrays.append(array)
+            number = len(handed.arrays) + len(handed.refused)
+            say(f"array {number} of {number + len(left.arrays)}: job {array.job}, {described(one)}")
+            left.taken()
+    return handed
+
+
+@dataclass
+class _Left:
+    """The arrays that are still to be handed over, and what became of the others.
+
+    Attributes:
+        room: tasks that the next one may have at most, once a limit was met.
+    """
+
+    arrays: list[PlannedArray]
+    look_after: Callable[[Handed], None]
+    handed: Handed = field(default_factory=Handed)
+    room: int | None = None
+
+    def take(self) -> PlannedArray:
+        one = self.arrays.pop(0)
+        if self.room is None or self.room >= len(one.tasks):
+            return one
+        self.arrays.insert(0, cut(one, self.room, len(one.tasks)))
+        return cut(one, 0, self.room)
+
+    def taken(self) -> None:
+        """Less than half of what was refused last has room now; one task more is not worth an array of its own."""
+        self.room = None if self.room is None else self.room // 2
+        if self.room == 0:
+            self.handed.waiting += self.arrays
+
+    def no_room(self, one: PlannedArray, error: LimitReached) -> None:
+        if not self.handed.full:
+            self.look_after(self.handed)
+        self.handed.full = str(error)
+        self.room = len(one.tasks) // 2
+        if self.room:
+            self.arrays.insert(0, one)
+        elif isinstance(error, QueueFull):
+            self.handed.waiting += [one, *self.arrays]
+        else:  # a single task: it is not their number
+            self.room = None
+            self.refuse(one, str(error))
+
+    def refuse(self, one: PlannedArray, why: str) -> None:
+        self.handed.refused.append(one)
+        self.handed.errors.append(why)
+
+    def silence(self, one: PlannedArray, why: str) -> None:
+        self.handed.stopped = True
+        self.handed.refused += [one, *self.arrays]
+        self.handed.errors.append(why)
 
 
 def order(array: Array, planned: PlannedArray, environment: Mapping[str, str]) -> Order:
@@ -155,10 +267,24 @@ def new_follow_up(study: str) -> str:
 
 
 def follow_ups(dispatch: Dispatch, queue: Mapping[str, Queued]) -> dict[str, str]:
-    """The follow-up jobs of a study that are in the queue: names by key."""
-    files = sorted(dispatch.path.glob("[0-9]*/submission.json"))
-    names = {read_submission(file.parent).follow_up for file in files}
+    """The follow-up jobs of a study that are in the queue and have not yet looked after it: names by key."""
+    names = {name for name, folder in _looked_after(dispatch).items() if not (folder / _FOLLOWED).exists()}
     return {key: task.name for key, task in queue.items() if task.name in names}
+
+
+def followed(dispatch: Dispatch, name: str) -> None:
+    """Notes that a follow-up job has done what it does: whoever comes next does not count on it any more."""
+    folder = _looked_after(dispatch).get(name)
+    if folder is not None:
+        with suppress(OSError):
+            (folder / _FOLLOWED).touch()
+
+
+def _looked_after(dispatch: Dispatch) -> dict[str, Path]:
+    """The folders of submissions by the names of their follow-up jobs."""
+    folders = [file.parent for file in sorted(dispatch.path.glob("[0-9]*/submission.json"))]
+    names = {folder: read_submission(folder).follow_up for folder in folders}
+    return {name: folder for folder, name in names.items() if name is not None}
 
 
 def live(arrays: Iterable[Array], queue: Mapping[str, Queued], executor: str) -> list[str]:

@@ -6,11 +6,12 @@ import math
 import re
 import shlex
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UserError
 from studies.cluster.granting import Granted
-from studies.cluster.types import Order
+from studies.cluster.types import LimitReached, Order, QueueFull, Silent, SubmissionError, Unanswered
 
 if TYPE_CHECKING:
     from submitit import SlurmExecutor
@@ -42,9 +43,20 @@ def executor(order: Order) -> SlurmExecutor:
 
     srun = order.resources.srun is not False
     python = order.python if srun else f"exec {order.python}"
+    # of the class, as submitit makes another executor for an array
+    SlurmExecutor._get_job_id_from_submission_command = staticmethod(_job_number)  # type: ignore[assignment,method-assign] # noqa: SLF001
     made = Executor(order.folder / "logs", max_num_timeout=_WITHOUT_LIMIT, python=python)
     made.update_parameters(**parameters(order))
     return made
+
+
+def _job_number(answer: bytes | str) -> str:
+    """The number in sbatch's answer, before which a site may print what it likes."""
+    text = answer if isinstance(answer, str) else answer.decode(errors="replace")
+    numbers = re.findall(r"Submitted batch job (\d+)", text)
+    if not numbers:
+        raise RuntimeError(f"sbatch gave no job number: {text}")
+    return str(numbers[-1])
 
 
 def script(order: Order) -> str:
@@ -66,6 +78,37 @@ def calls(order: Order) -> list[Any]:
     return [kind(str(order.folder), order.array, index) for index in range(order.size)]
 
 
+def pickle_of(folder: Path, key: str) -> Path:
+    """Where submitit's part of a task looks for what it calls.
+
+    Args:
+        folder: ``dispatch/<submission>``.
+        key: of the task.
+    """
+    return folder / "logs" / f"{key}_submitted.pkl"
+
+
+def hold_out(order: Order, job: str) -> list[str]:
+    """Writes what the tasks of a job call, where it is missing; returns the keys of those tasks.
+
+    A submitter that was killed right after sbatch leaves a job without it, whose tasks wait for it for a minute.
+    """
+    from submitit.core.utils import DelayedSubmission
+
+    written = []
+    for index, call in enumerate(calls(order)):
+        key = job if order.size == 1 else f"{job}_{index}"
+        file = pickle_of(order.folder, key)
+        if not file.exists():
+            delayed = DelayedSubmission(call)
+            delayed.set_timeout(math.ceil(order.resources.hours * 60), _WITHOUT_LIMIT)
+            aside = file.with_suffix(".aside")
+            delayed.dump(aside)
+            aside.replace(file)
+            written.append(key)
+    return written
+
+
 def parameters(order: Order) -> dict[str, Any]:
     """The parameters of submitit's executor.
 
@@ -75,9 +118,8 @@ def parameters(order: Order) -> dict[str, Any]:
     _check_folder(order)
     resources = order.resources
     minutes = max(1, math.ceil(resources.hours * 60 - 1e-6))
-    named = {
-        name: getattr(resources, name) for name in ("partition", "account", "qos", "constraint", "nodelist")
-    }
+    named = {name: getattr(resources, name) for name in ("account", "qos", "constraint")}
+    named |= {name: _list(getattr(resources, name)) for name in ("partition", "nodelist", "exclude")}
     if resources.gres:
         named["gres"] = resources.gres
     elif resources.gpus:
@@ -91,7 +133,6 @@ def parameters(order: Order) -> dict[str, Any]:
         "nodes": 1,
         "ntasks_per_node": 1,
         "cpus_per_task": resources.cpus,
-        "exclude": resources.exclude,
         "dependency": f"afterany:{':'.join(order.after)}" if order.after else None,
         "array_parallelism": order.parallel or order.size,
         "wckey": None,
@@ -99,6 +140,11 @@ def parameters(order: Order) -> dict[str, Any]:
         "use_srun": resources.srun is not False,
         "additional_parameters": _additional(order, minutes),
     }
+
+
+def _list(text: str | None) -> str | None:
+    """Names without the blanks that a person may put between them."""
+    return text and ",".join(name.strip() for name in text.split(","))
 
 
 def _additional(order: Order, minutes: int) -> dict[str, Any]:
@@ -155,11 +201,13 @@ def _setup(order: Order) -> list[str]:
 
 
 def _check_folder(order: Order) -> None:
-    """SLURM and submitit both read % in the path of a log."""
-    if "%" in str(order.folder):
-        raise UserError(
-            f"{order.folder}: SLURM does not take a path with % for its logs; set --runs to another"
-        )
+    """SLURM and submitit both read % and backslashes in the path of a log; : ends an entry of PYTHONPATH."""
+    for sign in "%\\:":
+        if sign in str(order.folder):
+            raise UserError(
+                f"{order.folder}: jobs of SLURM cannot have a path with {sign} for their logs and code; "
+                "set --runs to another"
+            )
 
 
 _SET = "in the study's `resources` or in your profile"
@@ -191,6 +239,32 @@ _REMEDIES = {
     r"not on the path": "log in where sbatch is, load its module, or use `--executor local`",
 }
 """By what sbatch says; the first that fits."""
+
+
+_REFUSED = re.compile(
+    r"batch job submission failed|invalid|unrecognized|unknown option|not on the path|unable to open file"
+)
+_SILENCE = re.compile(r"unable to contact|connect failure|connection refused|not on the path")
+_NO_WORD = re.compile(
+    r"gave no job|timed out|time-?out|zero bytes|communication|connection|unexpected message|transmission"
+)
+_QUEUE_LIMIT = re.compile(r"submit\w*limit|maxsubmit|unable to accept|temporarily unavailable")
+_SOME_LIMIT = re.compile(r"job submit limit")
+_NAMED_LIMIT = re.compile(r"(?:assoc|qos|partition)\w*(?:limit|minutes)")
+
+
+def failure(words: str) -> type[SubmissionError]:
+    """What kind of refusal sbatch's words are; where they are no clear one, the job may have been accepted."""
+    lower = words.lower()
+    if _SILENCE.search(lower):
+        return Silent
+    if _NO_WORD.search(lower) or not _REFUSED.search(lower):
+        return Unanswered
+    if _QUEUE_LIMIT.search(lower):
+        return QueueFull
+    if _SOME_LIMIT.search(lower) and not _NAMED_LIMIT.search(lower):
+        return LimitReached
+    return SubmissionError
 
 
 def explain(words: str) -> str:

@@ -14,12 +14,10 @@ from harness.disk import disk_errors
 from harness.errors import UserError
 from studies.cluster import limits, queries, sbatch
 from studies.cluster.queries import ask
-from studies.cluster.types import Accounted, Limits, Order, Queued, SubmissionError
+from studies.cluster.types import Accounted, Limits, Order, Queued, Silent, SubmissionError, Unanswered
 
 _ACCOUNTS = "withassoc", "format=DefaultAccount,Account,Partition,MaxSubmit,DefaultQOS"
 _GONE = ("invalid job id", "already completing", "already completed")
-_NO_REFUSAL = ("timed out", "make sense of", "unknown reason")
-"""Words after which a job may be in the queue although sbatch failed."""
 
 
 class Slurm:
@@ -37,11 +35,12 @@ class Slurm:
 
         Raises:
             SubmissionError: it was refused; nothing of it is left in the queue or the folder.
+            Unanswered: nobody knows whether it was; the queue does not list it yet.
             UserError: an option of the resources that no job can have.
         """
         executor = sbatch.executor(order)
         if shutil.which("sbatch") is None:
-            raise SubmissionError(sbatch.explain("sbatch is not on the PATH"))
+            raise Silent(sbatch.explain("sbatch is not on the PATH"))
         calls = sbatch.calls(order)
         folder = order.folder / "logs"
         with disk_errors(folder):
@@ -52,11 +51,11 @@ class Slurm:
                     job: str = executor.submit_array(calls)[0].job_id
             except RuntimeError as error:  # submitit's own errors
                 _remove(folder, before)
-                uncertain = any(words in str(error) for words in _NO_REFUSAL)
-                left = _withdraw(order.name) if uncertain else ""
-                raise SubmissionError(
-                    f"SLURM refused {order.name}: {sbatch.explain(str(error))}{left}"
-                ) from error
+                kind = sbatch.failure(str(error))
+                found = self._found(order) if kind is Unanswered else None
+                if found is not None:
+                    return found
+                raise kind(_words(kind, order.name, str(error))) from error
             except BaseException:  # such as Ctrl-C
                 _remove(folder, before)
                 _withdraw(order.name)
@@ -64,6 +63,14 @@ class Slurm:
             for link in folder.glob(".submission_file_*.sh"):
                 link.unlink(missing_ok=True)
         return job.partition("_")[0]
+
+    def _found(self, order: Order) -> str | None:
+        """The number of a job that SLURM accepted although sbatch failed, if the queue lists it already."""
+        listed = (key for key, task in (self.queue() or {}).items() if task.name == order.name)
+        job = next(listed, "").partition("_")[0]
+        if job:
+            sbatch.hold_out(order, job)
+        return job or None
 
     def script(self, order: Order) -> str:
         """The batch script that `submit` would hand to sbatch; needs no SLURM.
@@ -179,12 +186,16 @@ def _says_there_is_none(error: str) -> bool:
     return "accounting storage is disabled" in error.lower() or "is not on the PATH" in error
 
 
-def _withdraw(name: str) -> str:
-    """Takes a job out of the queue that SLURM may have accepted although sbatch failed; returns what to say."""
-    answer = ask("scancel", f"--name={name}", f"--user={queries.user()}")
-    if answer.ok:
-        return ""
-    return f"\nIf SLURM accepted it after all, it ends by itself; or: scancel --name={name}"
+def _words(kind: type[SubmissionError], name: str, said: str) -> str:
+    """What a person is told of a submission that failed."""
+    if kind is Unanswered:
+        return f"sbatch failed, and SLURM may still have taken {name}: {sbatch.explain(said)}"
+    return f"SLURM refused {name}: {sbatch.explain(said)}"
+
+
+def _withdraw(name: str) -> None:
+    """Takes a job out of the queue that SLURM may have accepted before its sbatch was interrupted."""
+    ask("scancel", f"--name={name}", f"--user={os.getuid()}")
 
 
 @contextmanager

@@ -8,7 +8,7 @@
     grants, classes     job arrays, as many tasks as the queue has room for
     questions           many jobs, little disk
     snapshot, records   written before the scheduler is asked, so that nothing it takes is unknown
-    arrays, follow-up   one after another; the first refusal ends it, what was taken before stays
+    arrays, follow-up   one after another; what was taken stays, what is refused does not hold up the others
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from harness.claim import Claim
 from harness.config import RunConfig
@@ -26,11 +28,21 @@ from studies import machine
 from studies.cluster import granting, snapshot
 from studies.cluster.choosing import Choice, choose, settled
 from studies.cluster.classes import PlannedArray, Wanted, fitting, plan_arrays
-from studies.cluster.handing import Handed, Handover, described, follow_ups, live, new_follow_up, order
+from studies.cluster.handing import (
+    Handed,
+    Handover,
+    follow_ups,
+    followed,
+    hand_over,
+    live,
+    new_follow_up,
+    order,
+)
 from studies.cluster.lock import locked
 from studies.cluster.owners import name_of
 from studies.cluster.profile import load_profile
 from studies.cluster.records import Array, Dispatch
+from studies.cluster.stopping import held_back
 from studies.cluster.types import Cluster, Queued
 from studies.cluster.unanswered import ask_queue, reconcile
 from studies.cost import estimate
@@ -62,6 +74,7 @@ class Options:
         execute: what executes a run, as module:function.
         command: the command line, for the record.
         follows: the name of the follow-up job that submits; what was cancelled then stays so.
+        code: the snapshot of the code that its jobs run; None: the code as it is now.
         patience: seconds to wait for the accounting where jobs have just ended.
         say: is told what happens, line by line.
     """
@@ -73,6 +86,7 @@ class Options:
     execute: str = EXECUTE
     command: tuple[str, ...] = ()
     follows: str | None = None
+    code: Path | None = None
     patience: float = 0.0
     say: Callable[[str], None] = _print
 
@@ -140,7 +154,10 @@ def submit(
         found = reconcile(dispatch, queue, cluster.name)
         drafted = draft(study, runs, options, cluster, queue)
         _ask(study, drafted, options, asks)
-        return Outcome(drafted, _hand_over(study, drafted, options, cluster, lock, found))
+        outcome = Outcome(drafted, _hand_over(study, drafted, options, cluster, lock, found))
+        if options.follows is not None:
+            followed(dispatch, options.follows)
+        return outcome
 
 
 def draft(
@@ -256,7 +273,9 @@ def _hand_over(
     if not (drafted.now or alone or soon):
         return None
     name = new_follow_up(study.name) if wanted else None
-    code = snapshot.take(dispatch, _own(drafted.starts))
+    code = (options.code and snapshot.read_snapshot(options.code)) or snapshot.take(
+        dispatch, _own(drafted.starts)
+    )
     folder = dispatch.begin(
         {
             "executor": cluster.name,
@@ -271,39 +290,41 @@ def _hand_over(
         }
     )
     handover = Handover(dispatch, folder, cluster, code.environment())
-    handed = _arrays(handover, drafted.now, options.say, lock)
-    after = [*(array.job for array in handed.arrays if array.job), *alone]
-    if name is not None and drafted.follow_up is not None and (after or soon):
-        _follow_up(handover, handed, name, drafted.follow_up, list(dict.fromkeys(after)))
+    look_after = partial(_look_after, handover, name, drafted.follow_up, alone)
+    with held_back() as stop:
+        handed = hand_over(
+            handover,
+            drafted.now,
+            say=options.say,
+            stop=lambda: stop() or _lost(lock),
+            look_after=look_after,
+        )
+        if handed.arrays or alone or soon:
+            look_after(handed)
     return handed
 
 
-def _arrays(
-    handover: Handover, planned: Sequence[PlannedArray], say: Callable[[str], None], lock: Claim
-) -> Handed:
-    """Submits one after another until one is refused."""
-    handed = Handed()
-    for number, one in enumerate(planned, 1):
-        if not lock.still_mine():
-            handed.error = "another process has taken the study over, since this one took so long"
-        else:
-            try:
-                array = handover.array(one)
-            except UserError as error:  # a refusal, or an option that no job can have
-                handed.error = str(error)
-        if handed.error:
-            handed.refused = list(planned[number - 1 :])
-            break
-        handed.arrays.append(array)
-        say(f"array {number} of {len(planned)}: job {array.job}, {described(one)}")
-    return handed
+def _lost(lock: Claim) -> str:
+    """Why a submission must end, if another process has its study now."""
+    return (
+        "" if lock.still_mine() else "another process has taken the study over, since this one took so long"
+    )
 
 
-def _follow_up(
-    handover: Handover, handed: Handed, name: str, resources: granting.Granted, after: Sequence[str]
+def _look_after(
+    handover: Handover,
+    name: str | None,
+    resources: granting.Granted | None,
+    alone: Sequence[str],
+    handed: Handed,
 ) -> None:
+    """Submits the follow-up, unless there is to be none or it was submitted already."""
+    if name is None or resources is None or handed.follow_up is not None:
+        return
+    after = [*(array.job for array in handed.arrays if array.job), *alone]
     try:
-        handed.follow_up = handover.follow_up(name, resources, after)
+        handed.follow_up = handover.follow_up(name, resources, list(dict.fromkeys(after)))
+        handed.alone = ""
     except UserError as error:
         handed.alone = str(error)
 

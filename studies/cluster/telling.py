@@ -28,13 +28,16 @@ def told(name: str, outcome: Outcome) -> list[str]:
         lines.append(words if lines else f"nothing to submit: {words}")
     if not lines:
         lines.append("nothing to submit")
-    if outcome.draft.later:
-        runs = sum(array.runs for array in outcome.draft.later)
+    waiting = [*outcome.draft.later, *(handed.waiting if handed else ())]
+    if waiting:
+        runs = sum(array.runs for array in waiting)
         looked_after = outcome.draft.follow_up is not None and not (handed and handed.alone)
         then = "the follow-up job submits them" if looked_after else f"then again: wm submit {name}"
         lines.append(f"{runs} of them wait until the queue has room for more of your jobs; {then}")
     if handed is None:
         return lines
+    if handed.waiting:
+        lines.append(handed.full)
     if handed.follow_up is not None:
         lines.append(f"job {handed.follow_up} then looks after them; wm status {name} shows how it goes")
     if handed.alone:
@@ -47,7 +50,7 @@ def told(name: str, outcome: Outcome) -> list[str]:
 
 
 def refusal(name: str, handed: Handed) -> str:
-    """What was submitted and what was not, after the scheduler refused an array."""
+    """What was submitted and what was not, after the scheduler refused arrays."""
     tasks = sum(len(array.tasks) for array in handed.arrays)
     rest = sum(len(array.tasks) for array in handed.refused)
     runs = sum(array.runs for array in handed.refused)
@@ -81,6 +84,8 @@ def left(choices: Collection[Choice], study: str) -> str:
 def _state(choice: Choice) -> str:
     if not choice.seen.condition.confirmed:
         return _UNCERTAIN
+    if choice.decision.because.startswith("left:"):
+        return "failed"
     return "queued" if choice.decision.because == "queued" else choice.seen.condition.name
 
 

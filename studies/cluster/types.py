@@ -19,6 +19,22 @@ class SubmissionError(UserError):
     """The scheduler refused a submission, with its own words; nothing of it is left behind."""
 
 
+class LimitReached(SubmissionError):
+    """It was refused for a limit that may be one on the tasks in the queue: a smaller array may be taken."""
+
+
+class QueueFull(LimitReached):
+    """It was refused for a limit on the tasks in the queue."""
+
+
+class Silent(SubmissionError):
+    """The scheduler could not be reached; nothing was submitted."""
+
+
+class Unanswered(SubmissionError):
+    """Nobody knows whether it was taken: what becomes of it is told by its name."""
+
+
 @dataclass(frozen=True)
 class Queued:
     """A task that the queue lists.
@@ -120,7 +136,9 @@ class Order:
 
 @dataclass(frozen=True)
 class Partition:
-    """A partition of the cluster: its time limit in hours (None: none), nodes, and GPUs of its largest node."""
+    """A partition of the cluster: its time limit in hours (None: none), nodes, and GPUs and memory in GB of its
+    largest node (None: unknown).
+    """
 
     name: str
     default: bool
@@ -128,6 +146,7 @@ class Partition:
     nodes: int
     gpus: int
     up: bool = True
+    memory_gb: float | None = None
 
 
 @dataclass(frozen=True)
@@ -139,11 +158,13 @@ class Limits:
             elsewhere; here it is a count).
         max_queued: tasks of this user in the queue at once, None if unknown or without limit.
         partitions: by name; empty if unknown.
+        max_of: such limits of accounts and QOS other than the default ones, by ("account" or "qos", name).
     """
 
     max_array_size: int
     max_queued: int | None = None
     partitions: Mapping[str, Partition] = field(default_factory=dict)
+    max_of: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
 class Cluster(Protocol):
@@ -156,6 +177,7 @@ class Cluster(Protocol):
 
         Raises:
             SubmissionError: it was refused; nothing of it is left in the queue or the folder.
+            Unanswered: nobody knows whether it was.
         """
         ...
 

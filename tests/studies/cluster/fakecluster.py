@@ -8,7 +8,7 @@ from harness.config import RunConfig, run_id
 from harness.rundir import Failure, RunDir, RunState
 from studies.cluster import records
 from studies.cluster.snapshot import Snapshot
-from studies.cluster.types import Accounted, Limits, Queued, SubmissionError
+from studies.cluster.types import Accounted, Limits, Queued, QueueFull, SubmissionError, Unanswered
 from studies.plan import plan_line
 from studies.store import StoredRun, StudyDir
 from tests.studies import fakes
@@ -25,12 +25,18 @@ class FakeCluster:
         self.ended = {}  # what the accounting has
         self.answers = True
         self.refuses = lambda order: False
+        self.loses = lambda order: False
+        self.room = None  # a limit that nobody tells
         self.dies = lambda order: False  # after it took the order, before it answers
         self.cancelled = []
 
     def submit(self, order):
         if self.refuses(order):
             raise SubmissionError("sbatch: error: Batch job submission failed: Invalid qos")
+        if self.room is not None and order.size > self.room - len(self.tasks):
+            raise QueueFull("sbatch: error: QOSMaxSubmitJobPerUserLimit")
+        if self.loses(order):
+            raise Unanswered("sbatch: error: Socket timed out")
         job = str(100 + len(self.orders))
         self.orders[job] = order
         for index in range(order.size):

@@ -3,15 +3,28 @@
 import os
 
 import pytest
+from submitit.core.utils import DelayedSubmission
 
 from harness.errors import UserError
+from studies.cluster.sbatch import failure
 from studies.cluster.slurm import Slurm
-from studies.cluster.types import Limits, Partition, Queued, SubmissionError
+from studies.cluster.types import (
+    LimitReached,
+    Limits,
+    Partition,
+    Queued,
+    QueueFull,
+    Silent,
+    SubmissionError,
+    Unanswered,
+)
 from tests.studies.cluster.programs import refuses, says, stand_in
 from tests.studies.cluster.test_limits import CONFIGURATION, PARTITIONS
 from tests.studies.cluster.test_queries import ENDED, OLD_QUEUE, QUEUE
 from tests.studies.cluster.test_sbatch import order
 from tests.studies.cluster.test_sbatch import script as script_of
+
+POLICY = "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"
 
 
 @pytest.fixture
@@ -64,21 +77,42 @@ def test_nothing_is_left_of_a_refused_submission(program, tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_job_that_may_have_been_accepted_is_taken_back(program, tmp_path):
-    program(
-        "sbatch",
-        refuses("sbatch: error: Batch job submission failed: Socket timed out on send/recv operation"),
-    )
-    taken = program("scancel", "")
-    with pytest.raises(SubmissionError) as error:
+def test_a_job_that_was_accepted_although_sbatch_failed_is_found_by_its_name(program, tmp_path):
+    lost = refuses("sbatch: error: Batch job submission failed: Socket timed out on send/recv operation")
+    program("sbatch", lost)
+    with pytest.raises(Unanswered, match="may still have taken wm-pilot-0001-0-abcdef"):
         Slurm().submit(order(tmp_path))
-    assert "scancel" not in str(error.value)
-    [call] = taken()
-    assert "--name=wm-pilot-0001-0-abcdef" in call
     assert tree(tmp_path / "dispatch") == []
-    program("scancel", refuses("scancel: error: Socket timed out"))
-    with pytest.raises(SubmissionError, match="scancel --name=wm-pilot-0001-0-abcdef"):
-        Slurm().submit(order(tmp_path))
+    program("squeue", says("77_[0-2]|PENDING|None||0|wm-pilot-0001-0-abcdef\n"))
+    assert Slurm().submit(order(tmp_path)) == "77"
+    assert tree(tmp_path / "dispatch") == [f"77_{index}_submitted.pkl" for index in range(3)]
+    held = DelayedSubmission.load(tmp_path / "dispatch" / "0001" / "logs" / "77_2_submitted.pkl")
+    assert (held.function.index, held.function.folder) == (2, str(tmp_path / "dispatch" / "0001"))
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("sbatch: error: Batch job submission failed: Invalid qos specification", SubmissionError),
+        ("sbatch: unrecognized option '--gpu'", SubmissionError),
+        ("sbatch: error: Unable to contact slurm controller (connect failure)", Silent),
+        ("sbatch: error: Batch job submission failed: Zero Bytes were transmitted or received", Unanswered),
+        ("", Unanswered),
+        ("sbatch: error: AssocGrpSubmitJobsLimit\nsbatch: error: Batch job submission failed: x", QueueFull),
+        (f"sbatch: error: Batch job submission failed: {POLICY}", LimitReached),
+        (
+            f"sbatch: error: QOSMaxWallDurationPerJobLimit\nBatch job submission failed: {POLICY}",
+            SubmissionError,
+        ),
+    ],
+)
+def test_what_sbatch_says_and_what_it_means(words, kind):
+    assert failure(words) is kind
+
+
+def test_what_a_site_prints_before_the_number(program, tmp_path):
+    program("sbatch", "echo 'NOTE: job 64 GB default'; echo Submitted batch job 1234")
+    assert Slurm().submit(order(tmp_path, size=1)) == "1234"
 
 
 def test_an_interrupted_submission_is_taken_back(program, tmp_path):
@@ -91,11 +125,9 @@ def test_an_interrupted_submission_is_taken_back(program, tmp_path):
 
 
 def test_an_answer_without_a_job_is_no_submission(program, tmp_path):
-    program("sbatch", "echo welcome to our cluster")
-    taken = program("scancel", "")
-    with pytest.raises(SubmissionError, match="welcome to our cluster"):
+    program("sbatch", "echo welcome to our cluster: invalid guests leave")
+    with pytest.raises(Unanswered, match="welcome to our cluster"):
         Slurm().submit(order(tmp_path))
-    assert len(taken()) == 1
     assert tree(tmp_path / "dispatch") == []
 
 

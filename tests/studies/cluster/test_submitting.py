@@ -1,6 +1,8 @@
 """What a submission hands over, records, asks and leaves alone."""
 
 import json
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -124,24 +126,45 @@ def three(tmp_path):
     return make_study(tmp_path, ("quick", "slow", "fails"), 1, resources)
 
 
-def test_what_was_taken_before_a_refusal_stays_and_calling_again_continues(three, cluster):
+def test_a_refused_array_does_not_hold_up_the_others_and_is_submitted_by_calling_again(three, cluster):
     quick, slow, fails = three.planned
     write_state(slow, "failed", "gpu-memory")
     cluster.refuses = lambda order: order.resources.cpus == 2
     outcome = go(three, cluster)
-    assert [array.job for array in outcome.handed.arrays] == ["100"]
+    assert [array.job for array in outcome.handed.arrays] == ["100", "101"]
     assert "Invalid qos" in outcome.handed.error
-    assert [order.after for order in cluster.follow_ups.values()] == [("100",)]
+    assert [order.after for order in cluster.follow_ups.values()] == [("100", "101")]
     assert RunDir(slow.path).read_state().state == "failed", "the refused run is as it was"
     assert told("mine", outcome)[-1].splitlines()[1] == (
-        "1 task in the queue (job 100); 2 tasks of 2 runs are not. "
+        "2 tasks in the queue (job 100, 101); 1 task of 1 run is not. "
         "Once that is mended, submit the rest with: wm submit mine"
     )
     cluster.refuses = lambda order: False
     go(three, cluster)
-    assert [order.resources.cpus for order in cluster.arrays] == [1, 2, 3]
-    assert listed(three) == {slow.hex: "retry:gpu-memory", fails.hex: "new"}
-    assert quick.hex not in listed(three)
+    assert [order.resources.cpus for order in cluster.arrays] == [1, 3, 2]
+    assert listed(three) == {slow.hex: "retry:gpu-memory"}
+    assert not {quick.hex, fails.hex} & listed(three).keys()
+
+
+def test_an_array_that_may_have_been_taken_is_not_submitted_again_and_ends_the_submission(three, cluster):
+    cluster.loses = lambda order: order.resources.cpus == 2
+    outcome = go(three, cluster)
+    assert [array.job for array in outcome.handed.arrays] == ["100"]
+    assert outcome.handed.stopped
+    unanswered_, answered = sorted(Dispatch(three.path).arrays, key=lambda array: array.job or "")
+    assert (unanswered_.error, answered.job) == ("", "100")
+    cluster.loses = lambda order: False
+    go(three, cluster)
+    assert [order.resources.cpus for order in cluster.arrays] == [1, 3], "it may be on its way"
+
+
+def test_a_request_to_stop_ends_a_submission_in_order(three, cluster):
+    cluster.refuses = lambda order: os.kill(os.getpid(), signal.SIGTERM)
+    outcome = go(three, cluster)
+    assert [array.job for array in outcome.handed.arrays] == ["100"]
+    assert "stopped by SIGTERM" in outcome.handed.error
+    assert len(cluster.follow_ups) == 1
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_a_first_array_that_is_refused_leaves_nothing_in_the_queue(study, cluster):
@@ -280,6 +303,26 @@ class TestAQueueWithALimit:
         assert (follow_up.after, follow_up.resources.begin) == ((), "now+10minutes")
         go(five, cluster)
         assert len(cluster.follow_ups) == 1, "one is enough"
+
+    def test_a_limit_that_nobody_tells_is_found_by_halving(self, tmp_path, cluster):
+        study = make_study(tmp_path, seeds=20)
+        cluster.room = 8
+        outcome = go(study, cluster)
+        assert len(cluster.tasks) == 8, "the follow-up too"
+        assert len(cluster.follow_ups) == 1
+        assert not outcome.handed.error
+        lines = told("mine", outcome)
+        assert "13 of them wait until the queue has room" in lines[1]
+        assert "QOSMaxSubmit" in lines[2]
+        assert len(Dispatch(study.path).assignments) == 7
+
+    def test_a_full_queue_whose_limit_nobody_tells(self, five, cluster):
+        cluster.room = 1
+        outcome = go(five, cluster)
+        assert not cluster.arrays
+        assert [order.resources.begin for order in cluster.follow_ups.values()] == ["now+10minutes"]
+        assert outcome.handed.is_settled
+        assert sum(array.runs for array in outcome.handed.waiting) == 5
 
     def test_chunks_keep_to_the_largest_array(self, five, cluster):
         cluster.granted = Limits(2)
