@@ -173,7 +173,7 @@ def _planned(
     if digits not in here and digits in reusable:
         source, path = reusable[digits]
     data = config.model_dump(mode="json")
-    return StoredRun(identity, digits, config.label, config.task, config.seed, data, path, source)
+    return StoredRun(identity, digits, config.label, config.task, config.seed, data, path, source, home.name)
 
 
 def _reuse_baselines(runs: dict[str, StoredRun], home: StudyDir, here: dict[str, Path]) -> list[str]:

@@ -16,6 +16,7 @@ from harness.registry import suggest
 from harness.rundir import PLAN, planned_runs, run_directories
 
 _MANY = 12  # values that a message lists
+_LISTED = 20  # runs likewise
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class StoredRun:
         config: as plan.jsonl holds it.
         path: its directory, which may not exist yet; in another study if it is reused from there.
         reused_from: the study whose run is read in place, if any.
+        study: whose plan it is of; empty: no study's, or its directory tells.
     """
 
     id: str
@@ -36,6 +38,7 @@ class StoredRun:
     config: dict[str, Any]
     path: Path
     reused_from: str | None = None
+    study: str = ""
 
 
 class StudyDir:
@@ -73,6 +76,7 @@ class StudyDir:
                 line["config"],
                 path,
                 line.get("reused_from"),
+                self.name,
             )
             for line, path in planned_runs(self.path)
         ]
@@ -111,42 +115,62 @@ def open_study(name: str, root: Path, *, strict: bool = False) -> StudyDir:
             return StudyDir(path.absolute())
     if given.is_file():
         raise UserError(f"{name} has not been run yet: wm run {name}")
-    known = [study.name for study in studies(root)]
-    have = f"; there are {', '.join(known)}" if known else " (it holds none yet)"
-    raise UserError(f"no study {name} under {root}{suggest(given.stem, known) or have}")
+    raise _no_study(name, root)
 
 
-def find_run(text: str, root: Path, *, strict: bool = False) -> Path:
-    """The directory of the run whose id or hex starts with a text, in any study; or of a path to it.
+def find(text: str, root: Path, *, strict: bool = False) -> StoredRun:
+    """The one run that a text means: the start of an id or hex, in one study if `STUDY/` is before it; or a path.
+
+    A run of a plan counts whether it has begun or not, so that the study in which it has is not silently preferred.
+    The configuration of one that has begun is left out: run.yaml holds it.
 
     Args:
-        text: the start of an id or a hex, or a path.
+        text: what names it.
         root: RUNS.
         strict: as in `open_study`.
 
     Raises:
-        UserError: there is none, it has not begun, or there are several (all are listed).
+        UserError: there is none, no such study, or there are several (all are listed).
     """
     for given in _as_path(text, strict=strict):
         if (given / "run.yaml").exists():
-            return given.absolute()
-    found = sorted(path for path in _all_runs(root) if matches(path.name, text))
+            return _begun(given.absolute())
+    found = {run.path: run for run in _meant(text, root)}
     if len(found) == 1:
-        return found[0]
+        return next(iter(found.values()))
     if not found:
-        _refuse_what_has_not_begun(text, root)
         raise UserError(
             f"no run under {root} has an id or a hex that starts with {text}; `wm status STUDY` lists them"
         )
-    listed = "\n".join(f"  {path.parent.parent.name}/{path.name}" for path in found[:20])
-    more = f"\n  and {len(found) - 20} more" if len(found) > 20 else ""
-    raise UserError(f"{text} could mean {len(found)} runs; write more of one id:\n{listed}{more}")
+    waits = {path: "" if path.exists() else "  (not begun)" for path in found}
+    lines = [f"  {path.parent.parent.name}/{run.id}{waits[path]}" for path, run in found.items()]
+    more = f"\n  and {len(lines) - _LISTED} more" if len(lines) > _LISTED else ""
+    listed = "\n".join(sorted(lines)[:_LISTED])
+    raise UserError(f"{text} could mean {len(lines)} runs; write one of them like this:\n{listed}{more}")
 
 
-def matches(run_id: str, prefix: str) -> bool:
-    """Whether the id or its hex starts with a text; ``study/id`` is read as the id."""
-    prefix = prefix.rpartition("/")[2]
-    return run_id.startswith(prefix) or run_id[-12:].startswith(prefix)
+def find_run(text: str, root: Path, *, strict: bool = False) -> Path:
+    """The directory of the run that a text means, as `find` reads it.
+
+    Raises:
+        UserError: there is none, it has not begun, or there are several.
+    """
+    run = find(text, root, strict=strict)
+    if not run.path.exists():
+        raise UserError(has_not_begun(run))
+    return run.path
+
+
+def has_not_begun(run: StoredRun) -> str:
+    """That a planned run has no directory yet, and what makes it begin."""
+    return f"{run.id} has not begun yet: wm run {run.path.parent.parent.name} --run {run.hex}"
+
+
+def matches(run: StoredRun, text: str) -> bool:
+    """Whether a text means a run: the start of its id or hex, after `STUDY/` only in that study."""
+    study, prefix = _split(text)
+    among = study in {"", run.study, run.path.parent.parent.name}
+    return among and (run.id.startswith(prefix) or run.hex.startswith(prefix))
 
 
 def select(runs: list[StoredRun], only: list[str], prefixes: list[str]) -> list[StoredRun]:
@@ -156,9 +180,9 @@ def select(runs: list[StoredRun], only: list[str], prefixes: list[str]) -> list[
         UserError: a condition has no `=` or names no field, a prefix is empty, or nothing is selected.
     """
     for prefix in prefixes:
-        if not prefix.rpartition("/")[2].strip():
+        if not _split(prefix)[1].strip():
             raise UserError(f"--run {prefix!r}: write the start of a run's id or hex")
-    chosen = [run for run in runs if not prefixes or any(matches(run.id, prefix) for prefix in prefixes)]
+    chosen = [run for run in runs if not prefixes or any(matches(run, prefix) for prefix in prefixes)]
     if runs and not chosen:
         words = " ".join(f"--run {text}" for text in prefixes)
         raise UserError(f"{words}: selects none of the {len(runs)} runs")
@@ -216,18 +240,39 @@ def _name_in(file: Path) -> str:
     return file.stem
 
 
-def _refuse_what_has_not_begun(text: str, root: Path) -> None:
-    """Says so if a text means planned runs without a directory."""
-    waiting = []
-    for study in studies(root):
-        with suppress(UserError):  # a damaged plan of some study is not what was asked about
-            waiting += [(run, study.name) for run in study.planned if matches(run.id, text)]
-    if len(waiting) > 1:
-        raise UserError(f"{text} could mean {len(waiting)} planned runs; none has begun yet")
-    for run, name in waiting:
-        raise UserError(f"{run.id} has not begun yet: wm run {name} --run {run.hex}")
+def _split(text: str) -> tuple[str, str]:
+    """The study and the start of an id or hex: `STUDY/ID`, `STUDY/runs/ID` or `ID`."""
+    study, _, prefix = text.rpartition("/")
+    return study.removesuffix("/runs").rpartition("/")[2], prefix
 
 
-def _all_runs(root: Path) -> Iterator[Path]:
-    for study in sorted(root.glob("*/runs")):
-        yield from StudyDir(study.parent).on_disk.values()
+def _meant(text: str, root: Path) -> Iterator[StoredRun]:
+    """The runs that a text may mean, one that a study reads in place from another once for each."""
+    wanted, prefix = _split(text)
+    homes = {path.parent for pattern in ("*/plan.jsonl", "*/runs") for path in root.glob(pattern)}
+    if wanted and wanted not in {home.name for home in homes}:
+        raise _no_study(wanted, root)
+    for home in sorted(homes):
+        if not wanted or home.name == wanted:
+            yield from _meant_in(StudyDir(home), prefix)
+
+
+def _meant_in(study: StudyDir, prefix: str) -> Iterator[StoredRun]:
+    for digits, path in study.on_disk.items():
+        if path.name.startswith(prefix) or digits.startswith(prefix):
+            yield _begun(path)
+    with suppress(UserError, OSError):  # a damaged plan of some study is not what was asked about
+        if prefix.encode() in study.plan_file.read_bytes():  # much sooner known than parsed
+            for run in study.planned:
+                if matches(run, prefix):
+                    yield _begun(run.path) if run.path.exists() else run
+
+
+def _begun(path: Path) -> StoredRun:
+    return StoredRun(path.name, path.name[-12:], "", "", 0, {}, path)
+
+
+def _no_study(name: str, root: Path) -> UserError:
+    known = [study.name for study in studies(root)]
+    have = f"; there are {', '.join(known)}" if known else " (it holds none yet)"
+    return UserError(f"no study {name} under {root}{suggest(Path(name).stem, known) or have}")

@@ -29,32 +29,12 @@ def find(text: str, root: Path, *, strict: bool) -> StoredRun:
     """
     from harness.errors import UserError
     from studies import store
-
-    try:
-        path = store.find_run(text, root, strict=strict)
-        return store.StoredRun(path.name, path.name[-12:], "", "", 0, {}, path)
-    except UserError:
-        found = _dispatched(text, root)
-        if len(found) != 1:
-            raise
-        return found[0]
-
-
-def _dispatched(text: str, root: Path) -> list[StoredRun]:
-    """The planned runs that a text may mean and that were given to a job, without a directory as yet."""
-    from harness.errors import UserError
-    from studies import store
     from studies.cluster.records import Dispatch
 
-    found = []
-    for study in store.studies(root):
-        given = Dispatch(study.path).assignments
-        try:
-            planned = study.planned if given else []
-        except UserError:  # a damaged plan of some study is not what was asked about
-            continue
-        found += [run for run in planned if run.hex in given and store.matches(run.id, text)]
-    return [run for run in found if not run.path.exists()]
+    run = store.find(text, root, strict=strict)
+    if not run.path.exists() and run.hex not in Dispatch(run.path.parent.parent).assignments:
+        raise UserError(store.has_not_begun(run))
+    return run
 
 
 def tasks(seen: Seen) -> Table:

@@ -103,7 +103,7 @@ def _conclude(name: str, seen: list[Seen], report: Report | None) -> int:
     say(dispatch.counts(seen))
     for message, members in dispatch.group_failures(seen):
         say(f"{len(members)} failed, {message}")
-        say(f"  wm logs {members[0].run.hex}     (then: wm retry {name})")
+        say(f"  wm logs {name}/{members[0].run.hex}     (then: wm retry {name})")
     elsewhere = sum(one.condition.name == "running" for one in seen)
     if elsewhere:
         say(f"{elsewhere} of them run in another process; wm status {name} shows them")

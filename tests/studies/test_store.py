@@ -115,8 +115,39 @@ def test_a_run_that_has_not_begun_is_told_from_one_that_does_not_exist(study, tm
     plan(tmp_path, "broken").plan_file.write_text("")
     with pytest.raises(UserError, match=f"{run.id} has not begun yet: wm run mine --run {run.hex}"):
         store.find_run(run.hex[:8], tmp_path)
-    with pytest.raises(UserError, match="quick could mean 3 planned runs; none has begun yet"):
+    with pytest.raises(UserError, match=f"quick could mean 3 runs(.|\n)*mine/{run.id}  .not begun."):
         store.find_run("quick", tmp_path)
+
+
+def test_a_run_that_two_studies_have_is_named_with_its_study(study, tmp_path):
+    """Equal configurations have equal ids; that only one of them has begun does not make the text mean it."""
+    other = plan(tmp_path, "other", designs=("quick",))
+    run, same = study.planned[0], other.planned[0]
+    assert run.id == same.id
+    path = record(run, "done").path
+    for text in (run.hex, run.id):
+        with pytest.raises(UserError, match="2 runs") as refused:
+            store.find(text, tmp_path)
+        assert str(refused.value).splitlines()[1:] == [f"  mine/{run.id}", f"  other/{run.id}  (not begun)"]
+        assert store.find_run(f"mine/{text}", tmp_path) == path
+        assert store.find(f"other/{text[:-2]}", tmp_path) == same
+        with pytest.raises(UserError, match=f"{run.id} has not begun yet: wm run other --run {run.hex}"):
+            store.find_run(f"other/{text}", tmp_path)
+    with pytest.raises(UserError, match=r"no study ohter under .* .did you mean other"):
+        store.find_run(f"ohter/{run.hex}", tmp_path)
+    both = [*study.planned, *other.planned]
+    assert store.select(both, [], [f"other/{run.hex}"]) == [same]
+    assert store.select(both, [], [f"{other.path}/runs/{run.id}"]) == [same]
+    assert store.select(both, [], [run.hex]) == [run, same]
+
+
+def test_a_run_that_is_read_in_place_is_one_run(study, tmp_path):
+    run = record(study.planned[0], "done")
+    other = plan(tmp_path, "other", designs=("quick",), reused="mine")
+    hexadecimal = study.planned[0].hex
+    for text in (hexadecimal, f"mine/{hexadecimal}", f"other/{hexadecimal}"):
+        assert store.find_run(text, tmp_path) == run.path
+    assert store.select(other.planned, [], [f"other/{hexadecimal}"]) == other.planned
 
 
 def test_a_renamed_design_keeps_its_runs(study):
@@ -188,7 +219,7 @@ def test_a_run_is_found_by_the_start_of_its_hex_or_id(study, tmp_path):
     assert store.find_run(first.name[-12:-4], tmp_path) == first
     assert store.find_run(second.name, tmp_path) == second
     assert store.find_run(str(second), tmp_path) == second
-    with pytest.raises(UserError, match=f"2 runs(.|\n)*mine/{first.name}"):
+    with pytest.raises(UserError, match=f"3 runs(.|\n)*mine/{first.name}"):
         store.find_run("quick", tmp_path)
     with pytest.raises(UserError, match="no run"):
         store.find_run("ffffffffffff0", tmp_path)
