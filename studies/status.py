@@ -47,6 +47,7 @@ class Condition:
         job: what the scheduler calls the last task that lists the run.
         reason: why it waits in the queue, as the scheduler says it.
         confirmed: False: the scheduler does not answer, or its answers do not agree yet; to be looked at again.
+        elsewhere: only on another machine or cluster, or by another user, could it be confirmed.
     """
 
     name: Name
@@ -56,6 +57,12 @@ class Condition:
     job: str | None = None
     reason: str = ""
     confirmed: bool = True
+    elsewhere: bool = False
+
+    @property
+    def may_settle(self) -> bool:
+        """Whether nobody confirms it, and to ask again here may help."""
+        return not self.confirmed and not self.elsewhere
 
     def __str__(self) -> str:
         return f"{self.name}:{self.kind}" if self.kind else self.name

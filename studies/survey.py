@@ -64,7 +64,7 @@ def survey_settled(runs: Sequence[StoredRun], patience: float) -> list[Seen]:
     end = time.monotonic() + patience
     while True:
         seen = survey(runs)
-        if all(one.condition.confirmed for one in seen) or time.monotonic() > end:
+        if not any(one.condition.may_settle for one in seen) or time.monotonic() > end:
             return seen
         time.sleep(_AGAIN_SECONDS)
 

@@ -41,7 +41,7 @@ def settled(runs: Sequence[StoredRun], patience: float, queue: Mapping[str, Queu
     end = time.monotonic() + patience
     while True:
         seen = survey(runs)
-        unsettled = [one for one in seen if not one.condition.confirmed and not is_queued(one, queue)]
+        unsettled = [one for one in seen if one.condition.may_settle and not is_queued(one, queue)]
         if not unsettled or time.monotonic() >= end:
             return seen
         time.sleep(_AGAIN_SECONDS)

@@ -174,13 +174,14 @@ class Gatherer:
         """The facts with what the clusters have answered."""
         slurm = self._answers("slurm", kept)
         if silent := self._nobody_knows(facts):
-            slurm = Answers(kept=kept, silent=silent)
+            slurm = Answers(kept=kept, silent=silent, elsewhere=True)
         if facts.task is None:
             return replace(facts, slurm=slurm)
         answers = self._answers(facts.task.array.executor, kept)
         found = replace(facts, answers=answers, slurm=slurm, said=self._words_of(facts.task))
         silent = self._nobody_to_ask(facts.task) or self._nobody_knows_task(found)
-        return replace(found, answers=Answers(kept=kept, silent=silent)) if silent else found
+        elsewhere = Answers(kept=kept, silent=silent, elsewhere=True)
+        return replace(found, answers=elsewhere) if silent else found
 
     def _nobody_knows_task(self, facts: Facts) -> str:
         """Why it means nothing that the queue does not list the task of a run; empty if it means something."""

@@ -58,6 +58,13 @@ def unanswered(look: Look) -> Iterator[str]:
             yield f"{queue} did not answer: what is said of runs that wait or run is from the records alone"
         elif asked.jobs and asked.accounting is None:
             yield f"{accounting} did not answer: how jobs ended that have left the queue is not known"
+    reasons = Counter(
+        one.condition.note.partition(": ")[2]
+        for one in look.seen
+        if one.condition.elsewhere and one.condition.name in {"pending", "preempted"}
+    )
+    for why, number in reasons.most_common():
+        yield f"of {number} that wait nobody here can tell more: {why}"
 
 
 def remedies(study: StudyDir, failed: Sequence[Seen]) -> Iterator[str]:

@@ -56,12 +56,14 @@ class Answers:
         accounting: None likewise; a task that is missing has no record.
         kept: records of tasks that were found to have ended for good before, by key.
         silent: why there is no answer.
+        elsewhere: whether there never will be one here.
     """
 
     queue: Mapping[str, Queued] | None = None
     accounting: Mapping[str, Accounted] | None = None
     kept: Mapping[str, Accounted] = field(default_factory=dict)
     silent: str = "the scheduler does not answer"
+    elsewhere: bool = False
 
 
 class Words(Protocol):
@@ -288,15 +290,17 @@ def _unseen(facts: Facts, now: float) -> Condition:
         note += f": {facts.slurm.silent}"
     elif note and asked and facts.slurm.accounting is None:
         note += ": the accounting does not answer"
-    return Condition("running", note=note, confirmed=not note)
+    return Condition("running", note=note, confirmed=not note, elsewhere=facts.slurm.elsewhere)
 
 
 def _silent(facts: Facts, now: float, why: str) -> Condition:
     """A run whose task may be anywhere: what the records say, and that nobody confirms it."""
     if facts.recorded == "running" and facts.state is not None:
         age = age_words(max(0.0, now - facts.state.heartbeat))
-        return Condition("running", note=f"unconfirmed for {age}: {why}", queued=True, confirmed=False)
-    return replace(_waiting(facts, f"unconfirmed: {why}"), queued=True, confirmed=False)
+        found = Condition("running", note=f"unconfirmed for {age}: {why}")
+    else:
+        found = _waiting(facts, f"unconfirmed: {why}")
+    return replace(found, queued=True, confirmed=False, elsewhere=facts.answers.elsewhere)
 
 
 def _waiting(facts: Facts, note: str = "", reason: str = "") -> Condition:

@@ -14,6 +14,7 @@ from studies.cluster import records
 from studies.cluster.accounts import Accounts
 from studies.cluster.facts import Schedulers
 from studies.cluster.granting import Granted
+from studies.cluster.outlook import unanswered
 from studies.cluster.types import Accounted, Queued
 from studies.plan import plan_line
 from studies.retrying import reset
@@ -231,6 +232,11 @@ def test_the_queue_of_another_cluster_says_nothing(cluster, study, monkeypatch, 
     assert {one.confirmed for one in found} == {shown == "cancelled"}
     if here == "b":
         assert found[0].note == "unconfirmed: it is on the cluster a, this is b"
+        assert found[0].elsewhere
+        assert not found[0].may_settle  # nobody waits for it
+        told = list(unanswered(look(study.planned, Schedulers())))
+        assert told == ["of 2 that wait nobody here can tell more: it is on the cluster a, this is b"]
+        del cluster.calls[2:]
     assert cluster.calls == ["queue", "name"] + ["accounting 10"] * (here == "a")
     cluster.calls.clear()
     cluster.listed["10_1"] = Queued("PENDING", name=array.name)  # proves where this is
