@@ -91,6 +91,52 @@ def compare(plan: Plan, states: dict[str, str]) -> Difference:
     return result
 
 
+def unreached(plan: Plan) -> list[str]:
+    """A line for each change of the study that runs which have begun never see, for they go by their own run.yaml.
+
+    Asked before the plan replaces the frozen one; only what differs between those two is looked at.
+    """
+    try:
+        before = {run.hex: run.config for run in plan.home.planned} if plan.study else {}
+    except UserError:  # there is none yet, or a damaged one that is now replaced
+        return []
+    kept: dict[str, Change] = {}
+    for run in plan.runs:
+        old = before.get(run.hex)
+        if old is None or run.reused_from or not any(_own_fields(old, run.config)):
+            continue
+        for change in _own_fields(_of_unfinished(run), run.config):
+            kept.setdefault(repr(change), replace(change, runs=0)).runs += 1
+    again = f"`wm retry {plan.name} --fresh --run PREFIX` starts one anew with it"
+    return [
+        f"{change.runs:,} run{'s' * (change.runs != 1)} that ha{'ve' if change.runs != 1 else 's'} begun "
+        f"keep{'s' * (change.runs == 1)} {change.field} {_shown(change.before)}, not {_shown(change.after)}; {again}"
+        for change in kept.values()
+    ]
+
+
+def _of_unfinished(run: StoredRun) -> dict[str, Any]:
+    """What run.yaml says of a run that has begun and may go on; empty of any other."""
+    from harness.rundir import RunDir
+
+    found = RunDir(run.path)
+    state = found.read_state()
+    if not found.config_file.exists() or (state is not None and state.state in _FINISHED):
+        return {}
+    try:
+        return found.read_config().model_dump(mode="json")
+    except (OSError, ValueError, TypeError, KeyError, UserError):  # its next attempt says so
+        return {}
+
+
+def _own_fields(old: dict[str, Any], new: dict[str, Any]) -> Iterator[Change]:
+    """The keys, outside of the id, that a run reads in its run.yaml; the scheduler's come from the plan."""
+    if old and old != new:
+        for change in _changes(old, new, semantic=False):
+            if change.field and change.field.split(".")[0] != "resources":
+                yield change
+
+
 def _counted(changes: list[Change]) -> list[Change]:
     """Equal changes as one, the commonest first."""
     found: dict[str, Change] = {}

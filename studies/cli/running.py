@@ -49,6 +49,7 @@ def run(
     """
     from harness.errors import UserError
     from studies import dispatch, store
+    from studies.difference import unreached
     from studies.freeze import freeze
     from studies.offline import check_datasets
     from studies.plan import read_plan
@@ -63,7 +64,10 @@ def run(
     check_datasets(found.home.root, todo)
     dispatch.check_rendering(todo)
     dispatch.check_disk(found.home.root, todo, workers)
+    kept = unreached(found)
     opened = freeze(found, adopt=adopt)  # what is refused above writes nothing
+    for line in kept:
+        say(line)
     datasets = opened.root / "datasets"
     if debug:
         _debug(todo, datasets)

@@ -68,6 +68,7 @@ def submit(
     from studies.cluster import clusters, submitting
     from studies.cluster.telling import told
     from studies.cluster.types import SubmissionError
+    from studies.difference import unreached
     from studies.freeze import freeze
     from studies.plan import read_plan
 
@@ -91,7 +92,10 @@ def submit(
             print(script)
         _say_draft(found.name, drafted)
         return
+    kept = unreached(found)
     opened = freeze(found, adopt=adopt)  # what is refused above writes nothing
+    for line in kept:
+        say(line)
     outcome = submitting.submit(opened, chosen, options, cluster, _asks)
     *lines, last = told(opened.name, outcome)
     for line in lines:

@@ -14,7 +14,7 @@ from harness.config import RunConfig, run_hex
 from harness.errors import UserError
 from harness.rundir import RunDir, RunState
 from studies import cost
-from studies.difference import Change, compare
+from studies.difference import Change, compare, unreached
 from studies.freeze import dispatched_from, freeze
 from studies.language import StudyError
 from studies.packages import code_root
@@ -301,6 +301,27 @@ def test_a_changed_key_makes_runs_stale_and_is_named(file, root):
     again = compare(plan, plan.states())
     assert sorted(again.stale) == sorted(found.stale)
     assert again.changed == found.changed
+
+
+def test_a_change_that_runs_which_have_begun_never_see_is_said_once(file, root):
+    home = prepare(str(file), [], root)
+    done, failed, running = (run for run in home.planned[:3])
+    finish(done)
+    finish(failed, "failed")
+    finish(running, "running")
+    assert unreached(read_plan(str(file), root)) == []
+    changes = ["runtime.device=cpu", "resources.hours=3"]  # the second comes from the plan
+    (line,) = unreached(read_plan(str(file), root, changes))
+    assert line == (
+        "2 runs that have begun keep runtime.device auto, not cpu; "
+        "`wm retry small --fresh --run PREFIX` starts one anew with it"
+    )
+    prepare(str(file), changes, root)
+    assert unreached(read_plan(str(file), root, changes)) == []
+    assert unreached(read_plan("small", root)) == []
+    finish(running, "done")
+    (line,) = unreached(read_plan(str(file), root, ["runtime.device=cuda"]))
+    assert line.startswith("1 run that has begun keeps runtime.device auto, not cuda; ")
 
 
 def test_the_cost_says_on_what_it_rests(file, root):
