@@ -11,6 +11,7 @@ The daemons die with the process that started them.
 
 from __future__ import annotations
 
+import argparse
 import getpass
 import os
 import shutil
@@ -272,17 +273,33 @@ class Cluster:
             process.wait(STOP_SECONDS)
 
     def _processes(self) -> list[int]:
-        """Processes that were started within the cluster: steps and what runs in them, and daemons."""
+        """Processes that were started within the cluster: steps and what runs in them, and daemons.
+
+        Not those of a user's shell that merely talks to it.
+        """
         ours = self.environment["SLURM_CONF"]
         numbers = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
         known = {process.pid for process in self._daemons.values()} | {os.getpid()}
-        return [pid for pid in numbers if pid not in known and _environment_of(pid).get("SLURM_CONF") == ours]
+        return [pid for pid in numbers if pid not in known and _is_inside(pid, ours)]
 
 
 def _order_of_ending(daemon: str) -> int:
     """Nodes, controller, accounting, database."""
     order = ("slurmd-", "slurmctld", "slurmdbd", "mariadbd")
     return next(number for number, start in enumerate(order) if daemon.startswith(start))
+
+
+def _is_inside(pid: int, configuration: str) -> bool:
+    """Whether a process belongs to a cluster: it is of a job, or a daemon such as slurmstepd."""
+    environment = _environment_of(pid)
+    if environment.get("SLURM_CONF") != configuration:
+        return False
+    if {"SLURM_JOB_ID", "SLURMD_NODENAME"} & environment.keys():
+        return True
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().startswith("slurm")
+    except OSError:
+        return False
 
 
 def _environment_of(pid: int) -> dict[str, str]:
@@ -304,11 +321,11 @@ def _listens(port: int) -> bool:
 
 def main() -> int:
     """Keeps a cluster up until Ctrl-C or TERM."""
-    if len(sys.argv) != 2:
-        print("usage: python -m scripts.slurm.cluster FOLDER", file=sys.stderr)
-        return 2
+    parser = argparse.ArgumentParser(prog="python -m scripts.slurm.cluster", description=main.__doc__)
+    parser.add_argument("folder", type=Path, help="a new one with a short path; holds everything")
+    folder = parser.parse_args().folder
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with suppress(KeyboardInterrupt), Cluster(Path(sys.argv[1])) as cluster:
+    with suppress(KeyboardInterrupt), Cluster(folder) as cluster:
         print(f"export SLURM_CONF={cluster.environment['SLURM_CONF']}", flush=True)
         print("partitions low (preempted) and high, account lab; Ctrl-C stops it", file=sys.stderr)
         signal.pause()
