@@ -13,6 +13,7 @@ from studies.store import StoredRun
 from studies.survey import Seen, survey
 
 _AGAIN_SECONDS = 2.0
+_SELDOM_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,14 @@ def settled(runs: Sequence[StoredRun], patience: float, queue: Mapping[str, Queu
         patience: seconds.
         queue: as it was asked before; what it lists need not be certain.
     """
-    end = time.monotonic() + patience
+    end, pause = time.monotonic() + patience, _AGAIN_SECONDS
     while True:
         seen = survey(runs)
         unsettled = [one for one in seen if one.condition.may_settle and not is_queued(one, queue)]
         if not unsettled or time.monotonic() >= end:
             return seen
-        time.sleep(_AGAIN_SECONDS)
+        time.sleep(pause)
+        pause = min(2 * pause, _SELDOM_SECONDS)
 
 
 def choose(
@@ -91,18 +93,16 @@ def is_queued(one: Seen, queue: Mapping[str, Queued]) -> bool:
 
 
 def _cancelled(one: Seen, dispatch: Dispatch) -> bool:
-    """Whether a person cancelled a run since it was last submitted."""
+    """Whether a person cancelled a run since it was last submitted, through `wm cancel` or by hand."""
+    if one.condition.name == "cancelled":
+        return True
     mark = dispatch.marks.get(one.run.hex)
     if mark is None or mark.name != "cancelled":
-        return one.condition.name == "cancelled"
+        return False
     return not one.history or mark.time >= one.history[-1].array.time
 
 
 def _nodes(last: Assignment) -> tuple[str, ...]:
-    """Where a task ran last."""
-    hosts = [
-        event.get("node") or event.get("host")
-        for event in read_events(last.array, last.index)
-        if event["event"] == "begin"
-    ]
-    return tuple(host for host in hosts[-1:] if host)
+    """Where a task ran last, as its scheduler calls it; a host's own name is nothing that SLURM knows."""
+    nodes = [event.get("node") for event in read_events(last.array, last.index) if event["event"] == "begin"]
+    return tuple(str(node) for node in nodes[-1:] if node)

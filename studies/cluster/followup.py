@@ -7,10 +7,11 @@ ends with the next follow-up job in the queue if there is anything to look after
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import UserError
@@ -26,8 +27,10 @@ from studies.store import StoredRun, StudyDir
 LOG = "follow-up.log"
 PATIENCE_SECONDS = 2400.0
 """How long it tries again when the scheduler does not answer or another process submits; longer than a lock lasts."""
-SETTLE_SECONDS = 900.0
+SETTLE_SECONDS = 7200.0
 """How long it waits for runs to be accounted for whose jobs have just ended."""
+_ENOUGH_SECONDS = 900.0
+"""What it leaves of its own time to submit."""
 _PAUSE_SECONDS = 20.0  # the first; each is twice as long as the one before
 
 
@@ -76,17 +79,20 @@ def follow_up(
         say=log,
     )
     cluster = cluster or clusters.cluster_for(submission.executor)
-    waited, pause, settle = 0.0, _PAUSE_SECONDS, SETTLE_SECONDS
+    waited, pause, settle = 0.0, _PAUSE_SECONDS, _settling()
     while True:
         try:
             runs = submitted(study)
             settled(runs, settle, ask_queue(cluster))
             settle = 0.0
-            outcome = submitting.submit(study, runs, options, cluster)
-            for line in told(study.name, outcome):
-                log(line)
-            if outcome.handed is None or outcome.handed.is_settled:
-                return outcome
+            outcomes = []
+            for code, members in by_code(study, runs).items():
+                of_code = replace(options, code=Path(code) if code else None)
+                outcomes.append(submitting.submit(study, members, of_code, cluster))
+                for line in told(study.name, outcomes[-1]):
+                    log(line)
+            if all(one.handed is None or one.handed.is_settled for one in outcomes):
+                return outcomes[-1]
         except UserError as error:
             log(str(error))
         if waited >= PATIENCE_SECONDS:
@@ -103,6 +109,30 @@ def submitted(study: StudyDir) -> list[StoredRun]:
     for file in dispatch.path.glob("[0-9]*/submission.json"):
         wanted |= set(read_submission(file.parent).selected)
     return [run for run in study.planned if run.hex in wanted]
+
+
+def by_code(study: StudyDir, runs: Sequence[StoredRun]) -> dict[str, list[StoredRun]]:
+    """Runs by the snapshot of the code of the newest submission that has them, the newest one last.
+
+    A run that was submitted again with other code goes on with that, whichever follow-up job looks after it. Without
+    a run there is one group, of none.
+    """
+    newest: dict[str, str] = {}
+    for file in sorted(Dispatch(study.path).path.glob("[0-9]*/submission.json")):
+        submission = read_submission(file.parent)
+        newest = {digits: code for digits, code in newest.items() if digits not in submission.selected}
+        newest |= dict.fromkeys(submission.selected, submission.code)
+    groups: dict[str, list[StoredRun]] = {code: [] for code in newest.values()}
+    for run in runs:
+        groups.setdefault(newest.get(run.hex, ""), []).append(run)
+    return {code: members for code, members in groups.items() if members} or {"": []}
+
+
+def _settling() -> float:
+    """How long a follow-up may wait, within the time of its job."""
+    end = os.environ.get("SLURM_JOB_END_TIME", "")
+    left = float(end) - time.time() - _ENOUGH_SECONDS if end.isdigit() else SETTLE_SECONDS
+    return max(0.0, min(SETTLE_SECONDS, left))
 
 
 class _Log:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from harness.config.fields import Category, other
 from harness.config.sections import ResourcesConfig
 
-_FOLLOW_UP: Mapping[str, Any] = {"gpus": 0, "cpus": 1, "memory_gb": 2.0, "hours": 1.0, "runs_per_gpu": 1}
+_FOLLOW_UP: Mapping[str, Any] = {"gpus": 0, "cpus": 1, "memory_gb": 2.0, "hours": 3.0, "runs_per_gpu": 1}
 _SHARED = ("partition", "account", "qos", "reservation", "setup", "python", "srun")
 """What a follow-up has like the arrays that it follows, unless its profile says otherwise."""
 

@@ -100,7 +100,8 @@ def decide(
     if condition.queued or condition.name == "running" or condition.name in FINISHED:
         word = "queued" if condition.queued and condition.name != "running" else condition.name
         return Decision(start=False, entry=Entry(hexadecimal, progress=now), because=word)
-    if condition.name in {"failed", "lost"}:
+    limited = policies.get("preempted", POLICIES["preempted"]).retries is not None
+    if condition.name in {"failed", "lost"} or (condition.name == "preempted" and entries and limited):
         return _after_failure(hexadecimal, condition, entries, now, policies, nodes)
     if condition.name == "pending" and history:
         return Decision(start=True, entry=Entry(hexadecimal, "retried", progress=now), because="wm retry")
@@ -118,8 +119,8 @@ def _after_failure(
     policies: Mapping[str, Policy],
     nodes: Sequence[str],
 ) -> Decision:
-    """A run whose process died without a word (`lost`) counts as killed."""
-    kind = "killed" if condition.name == "lost" else condition.kind or "code"
+    """A run whose process died without a word (`lost`) counts as killed; one may have been preempted too often."""
+    kind = {"lost": "killed", "preempted": "preempted"}.get(condition.name, condition.kind or "code")
     what = condition.kind or condition.name
     policy = policies.get(kind, Policy())
     exclude = tuple(nodes) if policy.elsewhere else ()
@@ -132,9 +133,9 @@ def _after_failure(
     if tries <= policy.retries:
         text = f"retry {tries} of {policy.retries} after {what}"
         return _start(entry, entries, policies, text, exclude)
-    how = "lost" if condition.name == "lost" else "failed"
+    how = condition.name
     often = f" {tries} times" if tries > 1 else ""
-    name = "" if condition.name == "lost" else f" with {kind}"
+    name = f" with {kind}" if condition.name == "failed" else ""
     because = f"left: {how}{often}{name}; mend it, then wm retry"
     return Decision(start=False, entry=Entry(hexadecimal, progress=now), because=because)
 

@@ -93,20 +93,20 @@ def hold_out(order: Order, job: str) -> list[str]:
 
     A submitter that was killed right after sbatch leaves a job without it, whose tasks wait for it for a minute.
     """
-    from submitit.core.utils import DelayedSubmission
+    keys = [job] if order.size == 1 else [f"{job}_{index}" for index in range(order.size)]
+    missing = [key for key in keys if not pickle_of(order.folder, key).exists()]
+    if missing:
+        from submitit.core.utils import DelayedSubmission
 
-    written = []
-    for index, call in enumerate(calls(order)):
-        key = job if order.size == 1 else f"{job}_{index}"
-        file = pickle_of(order.folder, key)
-        if not file.exists():
-            delayed = DelayedSubmission(call)
-            delayed.set_timeout(math.ceil(order.resources.hours * 60), _WITHOUT_LIMIT)
-            aside = file.with_suffix(".aside")
-            delayed.dump(aside)
-            aside.replace(file)
-            written.append(key)
-    return written
+        for key, call in zip(keys, calls(order), strict=True):
+            if key in missing:
+                delayed = DelayedSubmission(call)
+                delayed.set_timeout(math.ceil(order.resources.hours * 60), _WITHOUT_LIMIT)
+                file = pickle_of(order.folder, key)
+                aside = file.with_suffix(".aside")
+                delayed.dump(aside)
+                aside.replace(file)
+    return missing
 
 
 def parameters(order: Order) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from studies import machine
 from studies.cluster import granting, snapshot
 from studies.cluster.choosing import Choice, choose, settled
 from studies.cluster.classes import PlannedArray, Wanted, fitting, plan_arrays
+from studies.cluster.classes import settled as within
 from studies.cluster.handing import (
     Handed,
     Handover,
@@ -205,7 +206,7 @@ def draft(
     follow_up = None
     if options.follow_up and profile.follow_up is not False:
         like = wanted[0].granted if wanted else granting.Granted()
-        follow_up = granting.follow_up(like, profile.follow_up)
+        follow_up = within(granting.follow_up(like, profile.follow_up), limits)
     now, later = fitting(arrays, limits, len(queue), reserve=int(follow_up is not None))
     return Draft(choices, now, later, queue, follow_up)
 

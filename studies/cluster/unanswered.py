@@ -5,15 +5,20 @@ Such an array is known by its name, which no other job has: in the queue, or in 
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 
+from harness.disk import disk_errors
 from harness.errors import UserError
-from studies.cluster.records import Array, Dispatch, read_events
-from studies.cluster.types import Cluster, Queued
+from studies.cluster.records import Array, Dispatch, read_array, read_events
+from studies.cluster.types import Cluster, Order, Queued
 
-UNCERTAIN_SECONDS = 60.0
-"""How long an array that the queue does not list may still be on its way: its sbatch may outlive who called it."""
+UNCERTAIN_SECONDS = 300.0
+"""How long an array that the queue does not list may still be on its way: its sbatch may outlive who called it, and
+tries for two minutes.
+"""
 
 ABSENT = "never reached the scheduler"
 
@@ -46,14 +51,56 @@ def reconcile(dispatch: Dispatch, queue: Mapping[str, Queued], executor: str) ->
     """
     found = []
     numbers = {task.name: key.partition("_")[0] for key, task in queue.items()}
-    for array in [array for array in dispatch.arrays if array.executor == executor and array.job is None]:
+    open_ = [array for array in dispatch.arrays if array.executor == executor and array.job is None]
+    for array in [*open_, *_arrived(dispatch, numbers)]:
         job = numbers.get(array.name) or _said(array)
         if job is not None:
+            if array.name in numbers and executor == "slurm":
+                _complete(dispatch, replace(array, job=job), queue)
             dispatch.answered(array, job=job)
             found += [job] if array.name in numbers else []
         elif time.time() - array.time > UNCERTAIN_SECONDS:
             dispatch.answered(array, error=ABSENT)
     return found
+
+
+def _arrived(dispatch: Dispatch, names: Collection[str]) -> Iterator[Array]:
+    """The arrays that the queue lists although they were given up."""
+    pattern = re.compile(rf"wm-{re.escape(dispatch.path.parent.name)}-(\d+)-(\d+)-[0-9a-f]+")
+    for match in filter(None, map(pattern.fullmatch, names)):
+        folder = dispatch.path / match[1]
+        if (folder / f"array-{match[2]}.json").exists():
+            array = read_array(folder, int(match[2]))
+            if array.name == match[0] and array.error == ABSENT:
+                yield array
+
+
+def _complete(dispatch: Dispatch, array: Array, queue: Mapping[str, Queued]) -> None:
+    """Writes what the tasks of a job wait for, if its submitter was killed before it did; those that have already
+    ended without it are to be tried again.
+    """
+    from studies.cluster.sbatch import hold_out
+
+    order = Order(
+        name=array.name,
+        folder=array.folder,
+        array=array.number,
+        size=len(array.tasks),
+        resources=array.resources,
+        parallel=None,
+        environment={},
+        python="",
+    )
+    assert array.job is not None
+    with disk_errors(array.folder):
+        missing = set(hold_out(order, array.job))
+    ended = [
+        entry.hex
+        for index, entries in enumerate(array.tasks)
+        if array.key(index) in missing - queue.keys() and not read_events(array, index)
+        for entry in entries
+    ]
+    dispatch.mark([digits for digits in ended if digits not in dispatch.marks], "retried")
 
 
 def _said(array: Array) -> str | None:

@@ -71,7 +71,7 @@ class FakeCluster:
             order = self.orders[number]
             if state != "CANCELLED" and (order.folder / f"array-{order.array}.json").exists():
                 array = records.read_array(order.folder, order.array)
-                records.say(array, int(index or 0), "begin", job=key, host="n1")
+                records.say(array, int(index or 0), "begin", job=key, host="n1.site", node="n1")
                 records.say(array, int(index or 0), "end", left=[], because="")
             self.ended[key] = Accounted(state, name=task.name, end=time.time(), **fields)
 

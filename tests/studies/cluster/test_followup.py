@@ -1,15 +1,18 @@
 """The job that looks after a study once its arrays have ended."""
 
 import pickle
+import time
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from studies.cluster import followup, records
+from studies.cluster import followup, records, snapshot
 from studies.cluster.followup import FollowUp, follow_up
 from studies.cluster.records import Dispatch
 from studies.cluster.submitting import Options, submit
 from studies.cluster.types import Accounted, Limits
-from tests.studies.cluster.fakecluster import make_study, write_state
+from tests.studies.cluster.fakecluster import empty_snapshot, make_study, write_state
 
 
 @pytest.fixture(autouse=True)
@@ -170,3 +173,107 @@ def test_it_waits_for_the_accounting_which_lags_behind_the_queue(study, cluster,
     monkeypatch.setattr("time.sleep", sleep)
     follow_up(folder, cluster, sleep=None)
     assert reasons(study) == {first.hex: "retry:node"}
+
+
+def test_it_goes_on_with_the_code_that_a_run_was_last_submitted_with(study, cluster, monkeypatch):
+    first, second = study.planned
+
+    def code(name):
+        made = replace(empty_snapshot(Dispatch(study.path)), path=study.path / "code" / name, digest=name)
+        monkeypatch.setattr(snapshot, "take", lambda dispatch, own: made)
+        monkeypatch.setattr(
+            snapshot, "read_snapshot", lambda path: replace(made, path=path, digest=path.name)
+        )
+
+    code("old")
+    one = go(study, cluster)
+    cluster.end("100")
+    write_state(first, "preempted")
+    write_state(second, "preempted")
+    code("new")
+    go(study, cluster, [second])
+    cluster.end("102")
+    write_state(second, "preempted")
+    code("old")
+    follow_up(one, cluster, sleep=None)
+    codes = {
+        entry.hex: Path(records.read_submission(array.folder).code).name
+        for array in Dispatch(study.path).arrays[-2:]
+        for task in array.tasks
+        for entry in task
+    }
+    assert codes == {first.hex: "old", second.hex: "new"}
+    paths = [order.environment["PYTHONPATH"].partition(":")[0] for order in cluster.arrays[-2:]]
+    assert [Path(path).name for path in paths] == ["old", "new"]
+
+
+def test_a_job_that_was_cancelled_by_hand_stays_so_whatever_was_cancelled_before(study, cluster):
+    first, second = study.planned
+    Dispatch(study.path).mark([first.hex], "cancelled")
+    go(study, cluster)
+    write_state(second, "done")
+    cluster.end("100", "CANCELLED")
+    outcome, _ = wake(cluster, study)
+    assert outcome.handed is None
+
+
+def test_a_node_that_failed_is_excluded_by_the_name_that_slurm_has_for_it(study, cluster):
+    go(study, cluster)
+    write_state(study.planned[0], "running")
+    write_state(study.planned[1], "done")
+    cluster.end("100", "NODE_FAIL")
+    for key, record in cluster.ended.items():
+        cluster.ended[key] = replace(record, end=record.end - 3600, node="n1")
+    wake(cluster, study)
+    assert cluster.arrays[-1].resources.exclude == "n1"
+
+
+def test_two_that_wake_at_once_leave_one(study, cluster):
+    first, second = study.planned
+    go(study, cluster, [first])
+    go(study, cluster, [second])
+    (one, one_order), (two, two_order) = cluster.follow_ups.items()
+    cluster.end("100")
+    cluster.end("102")
+    write_state(first, "preempted")
+    write_state(second, "preempted")
+    cluster.runs(one)
+    cluster.runs(two)
+    follow_up(one_order.folder, cluster, sleep=None)
+    assert len(reasons(study)) == 2
+    follow_up(two_order.folder, cluster, sleep=None)
+    assert len(cluster.arrays) == 3
+    assert len(cluster.follow_ups) == 3, "the second added none"
+
+
+def test_one_that_is_ending_is_not_counted_on(study, cluster):
+    first, second = study.planned
+    go(study, cluster, [first])
+    go(study, cluster, [second])
+    (one, one_order), (two, two_order) = cluster.follow_ups.items()
+    cluster.end("100")
+    write_state(first, "done")
+    cluster.runs(one)
+    cluster.runs(two)  # while its array still runs
+    follow_up(one_order.folder, cluster, sleep=None)
+    assert len(cluster.follow_ups) == 2, "the other is there"
+    follow_up(two_order.folder, cluster, sleep=None)
+    assert [order.after for order in cluster.follow_ups.values()][2:] == [("102",)]
+
+
+def test_an_array_that_is_always_refused_does_not_keep_it_busy(study, cluster):
+    go(study, cluster)
+    cluster.end("100")
+    for run in study.planned:
+        write_state(run, "preempted")
+    cluster.refuses = lambda order: True
+    outcome, slept = wake(cluster, study)
+    assert "Invalid qos" in outcome.handed.error
+    assert slept == []
+
+
+def test_it_waits_no_longer_than_its_job_may_last(monkeypatch):
+    monkeypatch.setattr(followup, "SETTLE_SECONDS", 7200.0)
+    assert followup._settling() == 7200.0
+    monkeypatch.setenv("SLURM_JOB_END_TIME", str(int(time.time()) + 1900))
+    assert 900 < followup._settling() <= 1000

@@ -70,7 +70,7 @@ def test_what_is_granted_tells_classes_apart():
 def test_a_follow_up_is_small_and_goes_where_the_runs_go():
     like = Granted(gpus=2, cpus=8, memory_gb=64, hours=72, partition="gpu", account="lab", constraint="a100")
     found = follow_up(like, {"partition": "cpu", "cpus": 2})
-    assert found == Granted(cpus=2, memory_gb=2, hours=1, partition="cpu", account="lab")
+    assert found == Granted(cpus=2, memory_gb=2, hours=3, partition="cpu", account="lab")
 
 
 @pytest.mark.parametrize("name", ["gres", "nodelist", "exclude", "begin", "nice", "sbatch", "parallel"])

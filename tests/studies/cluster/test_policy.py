@@ -187,3 +187,15 @@ def test_without_progress_every_sequence_of_failures_ends(events):
     for kind, number in starts.items():
         limit = POLICIES[kind].retries
         assert limit is None or number <= limit
+
+
+def test_a_profile_may_limit_preemptions_without_progress():
+    story = Story({**POLICIES, "preempted": Policy(retries=2)})
+    story.decide(Condition("pending"))
+    story.progress = 0.1
+    assert [story.fails("preempted").start for _ in range(3)] == [True, True, False]
+    assert story.fails("preempted").because.startswith("left: preempted 3 times")
+    assert story.fails("preempted", progress=0.2).start
+    assert story.history[-1].entry.reason == "retry:preempted"
+    usual = started()
+    assert all(usual.fails("preempted").entry.reason == "continue" for _ in range(20))

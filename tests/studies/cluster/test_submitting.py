@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from submitit.core.utils import DelayedSubmission
 
 from harness import claim
 from harness.errors import UserError
@@ -14,8 +15,9 @@ from harness.rundir import RunDir
 from studies.cluster import records, snapshot, unanswered
 from studies.cluster.records import Dispatch
 from studies.cluster.submitting import MANY, Options, draft, scripts, submit
+from studies.cluster.task import ArrayTask
 from studies.cluster.telling import told
-from studies.cluster.types import Limits
+from studies.cluster.types import Accounted, Limits
 from tests.studies.cluster.fakecluster import make_study, write_state
 
 SAID = []
@@ -208,10 +210,34 @@ class TestASubmitterThatDied:
         go(study, cluster)
         assert Dispatch(study.path).arrays[0].job == "100"
 
-    def test_it_may_still_arrive_for_a_minute(self, study, cluster, died):
+    def test_its_tasks_get_what_they_wait_for(self, study, cluster, died):
+        del cluster.tasks["100_1"]  # it has waited in vain
+        cluster.ended["100_1"] = Accounted("FAILED", 1, name=died.name, end=time.time())
+        go(study, cluster)
+        logs = died.folder / "logs"
+        assert {file.name for file in logs.glob("*.pkl")} == {"100_0_submitted.pkl", "100_1_submitted.pkl"}
+        held = DelayedSubmission.load(logs / "100_0_submitted.pkl")
+        assert held.function == ArrayTask(str(died.folder), died.number, 0)
+        waits, again = study.planned
+        assert listed(study) == {again.hex: "retried"}
+        assert Dispatch(study.path).assignments[waits.hex][-1].key == "100_0"
+
+    def test_it_may_still_arrive_for_minutes(self, study, cluster, died):
         cluster.tasks.clear()
         go(study, cluster)
         assert len(cluster.arrays) == 1
+
+    def test_one_that_arrives_later_still_is_known(self, study, cluster, died):
+        listed_, cluster.tasks = cluster.tasks, {}
+        age(died, unanswered.UNCERTAIN_SECONDS + 1)
+        cluster.refuses = lambda order: True
+        go(study, cluster)
+        assert records.read_array(died.folder, 0).error == unanswered.ABSENT
+        cluster.tasks = listed_
+        cluster.refuses = lambda order: False
+        go(study, cluster)
+        assert records.read_array(died.folder, 0).job == "100"
+        assert len(cluster.arrays) == 1, "nothing of it was submitted again"
 
     def test_then_it_never_reached_the_scheduler(self, study, cluster, died):
         cluster.tasks.clear()
