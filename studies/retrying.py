@@ -18,6 +18,7 @@ from studies.cluster.records import Dispatch
 from studies.status import FINISHED
 from studies.store import StoredRun, StudyDir
 from studies.survey import Seen, survey
+from studies.worker import forget_failure
 
 _KINDS = (*FailureKind.__args__, "cancelled", "lost")  # type: ignore[attr-defined]
 
@@ -99,7 +100,8 @@ def _wanted(one: Seen, kinds: Sequence[str], *, fresh: bool, by_name: bool) -> b
         return not kinds or one.condition.kind in kinds
     if name in kinds:
         return name in {"cancelled", "lost"}
-    if doubtful or (name == "lost" and one.history and not kinds):
+    gave_up = name == "lost" or (name == "preempted" and by_name)
+    if doubtful or (gave_up and one.history and not kinds):
         return True  # `wm submit` leaves it alone, or may have given it up
     if not fresh or kinds or not one.run.path.exists():
         return False
@@ -121,7 +123,7 @@ def _make_startable(run: StoredRun, *, fresh: bool) -> None:
         if fresh:
             archive(run.path)
         else:
-            RunDir(run.path).state_file.replace(run.path / "state.previous.json")
+            forget_failure(run.path)
     finally:
         if run.path.exists():
             held.release()

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 from studies.cluster.granting import Granted
 from studies.cluster.records import Entry
-from studies.cluster.types import Limits
+from studies.cluster.types import Limits, Partition
 from studies.store import StoredRun
 
 ROUNDS = 5
@@ -120,9 +120,13 @@ def fitting(
         queued: tasks of this user in the queue.
         reserve: places that are kept free, for the follow-up.
     """
-    if limits.max_queued is None:
+    named = {
+        (kind, getattr(array.resources, kind)) for array in planned for kind in ("account", "qos")
+    } & limits.max_of.keys()
+    most = [limits.max_queued, *(limits.max_of[name] for name in named)]
+    if not (known := [number for number in most if number is not None]):
         return list(planned), []
-    room = max(0, limits.max_queued - queued - reserve)
+    room = max(0, min(known) - queued - reserve)
     now, later = [], []
     for array in planned:
         if room:
@@ -141,14 +145,28 @@ def settled(granted: Granted, limits: Limits) -> Granted:
     return granted.model_copy(update={"hours": hours, "runs_per_gpu": runs})
 
 
+def raised(granted: Granted, factor: float, limits: Limits) -> Granted:
+    """What a run is granted whose memory was raised by a factor: no more than some node has, or than it had before."""
+    sizes = [one.memory_gb for one in _partitions(granted, limits)]
+    if factor <= 1 or not sizes or None in sizes:
+        return granted
+    largest = max(size for size in sizes if size is not None) / granted.runs_per_gpu
+    memory = min(granted.memory_gb, max(largest, granted.memory_gb / factor))
+    return granted.model_copy(update={"memory_gb": math.floor(memory * 1000) / 1000})
+
+
 def _longest_hours(granted: Granted, limits: Limits) -> float | None:
     """The hours that every partition allows in which the run may be put; None without a limit."""
-    if granted.partition:
-        names = [name.strip() for name in granted.partition.split(",")]
-        partitions = [limits.partitions[name] for name in names if name in limits.partitions]
-    else:
-        partitions = [partition for partition in limits.partitions.values() if partition.default]
-    return min((one.hours for one in partitions if one.hours is not None), default=None)
+    hours = [one.hours for one in _partitions(granted, limits)]
+    return min((one for one in hours if one is not None), default=None)
+
+
+def _partitions(granted: Granted, limits: Limits) -> list[Partition]:
+    """Where a run may be put."""
+    if not granted.partition:
+        return [partition for partition in limits.partitions.values() if partition.default]
+    names = [name.strip() for name in granted.partition.split(",")]
+    return [limits.partitions[name] for name in names if name in limits.partitions]
 
 
 def _gpus(granted: Granted) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from studies.cluster.types import Partition
 
-PARTITIONS = ("sinfo", "--noheader", "--format=%P|%a|%l|%D|%G")
+PARTITIONS = ("sinfo", "--noheader", "--format=%P|%a|%l|%D|%G|%m")
 CONFIGURATION = ("scontrol", "show", "config")
 _DEFAULT_ARRAY = 1001
 
@@ -57,14 +57,33 @@ def most_queued(configuration: Mapping[str, str], accounts: str | None, qualitie
     return min((limit for limit in limits if limit is not None), default=None)
 
 
+def most_queued_of(accounts: str | None, qualities: str | None) -> dict[tuple[str, str], int]:
+    """How many tasks a user may have in the queue under each account and QOS, by ("account" or "qos", name).
+
+    Args:
+        accounts: as `most_queued`.
+        qualities: as `most_queued`.
+    """
+    found = {}
+    for line in (accounts or "").splitlines():
+        _, account, partition, most, _ = (line.split("|") + [""] * 5)[:5]
+        if not partition and (number := _number(most)) is not None:
+            found["account", account] = number
+    for line in (qualities or "").splitlines():
+        name, _, most = line.partition("|")
+        if (number := _number(most)) is not None:
+            found["qos", name] = number
+    return found
+
+
 def parse_partitions(text: str) -> dict[str, Partition]:
     """What `PARTITIONS` printed, by name: a line for each kind of node in each partition."""
     found: dict[str, Partition] = {}
     for line in text.splitlines():
         fields = line.split("|")
-        if len(fields) != 5:
+        if len(fields) < 5:
             continue
-        name, available, limit, nodes, gres = (field.strip() for field in fields)
+        name, available, limit, nodes, gres, megabytes = ([field.strip() for field in fields] + [""])[:6]
         default = name.endswith("*")
         name = name.removesuffix("*")
         before = found.get(name)
@@ -75,6 +94,7 @@ def parse_partitions(text: str) -> dict[str, Partition]:
             nodes=(_number(nodes) or 0) + (before.nodes if before else 0),
             gpus=max(count_gpus(gres), before.gpus if before else 0),
             up=available == "up",
+            memory_gb=max((_number(megabytes) or 0) / 1024, (before and before.memory_gb) or 0.0) or None,
         )
     return found
 

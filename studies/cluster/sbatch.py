@@ -21,6 +21,11 @@ SIGNAL_SECONDS = 90
 looks about every 30 s, and may be up to 60 s early. `sbatch: signal=USR2@300` in the resources asks for more.
 """
 
+UNFIT = "%\\:"
+"""What a job's directory cannot have in its path: SLURM and submitit read % and backslashes in that of a log, and a
+colon ends an entry of PYTHONPATH.
+"""
+
 _WITHOUT_LIMIT = 10**9  # requeues that submitit allows: the policies limit them, nothing else
 _OURS = {
     *("array", "dependency", "error", "job-name", "no-requeue", "ntasks"),
@@ -201,8 +206,7 @@ def _setup(order: Order) -> list[str]:
 
 
 def _check_folder(order: Order) -> None:
-    """SLURM and submitit both read % and backslashes in the path of a log; : ends an entry of PYTHONPATH."""
-    for sign in "%\\:":
+    for sign in UNFIT:
         if sign in str(order.folder):
             raise UserError(
                 f"{order.folder}: jobs of SLURM cannot have a path with {sign} for their logs and code; "

@@ -136,7 +136,7 @@ class Slurm:
                 )
 
     def limits(self) -> Limits:
-        """What a submission must keep to, as far as the user's default account and QOS go.
+        """What a submission must keep to.
 
         Raises:
             UserError: there is no scheduler, or it does not answer.
@@ -170,13 +170,11 @@ class Slurm:
             qualities = (
                 ask("sacctmgr", "-n", "-P", "show", "qos", "format=Name,MaxSubmitPU") if accounts.ok else None
             )
+        said = tuple(answer.text if answer and answer.ok else None for answer in (accounts, qualities))
         return Limits(
             max_array_size=limits.array_size(configuration),
-            max_queued=limits.most_queued(
-                configuration,
-                accounts.text if accounts and accounts.ok else None,
-                qualities.text if qualities and qualities.ok else None,
-            ),
+            max_queued=limits.most_queued(configuration, *said),
+            max_of=limits.most_queued_of(*said),
             partitions=limits.parse_partitions(ask(*limits.PARTITIONS).text),
         )
 

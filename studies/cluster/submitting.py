@@ -25,9 +25,9 @@ from harness.config import RunConfig
 from harness.errors import UserError
 from harness.own import own_paths
 from studies import machine
-from studies.cluster import granting, snapshot
+from studies.cluster import granting, sbatch, snapshot
 from studies.cluster.choosing import Choice, choose, settled
-from studies.cluster.classes import PlannedArray, Wanted, fitting, plan_arrays
+from studies.cluster.classes import PlannedArray, Wanted, fitting, plan_arrays, raised
 from studies.cluster.classes import settled as within
 from studies.cluster.handing import (
     Handed,
@@ -180,6 +180,7 @@ def draft(
     Raises:
         UserError: the scheduler does not answer, or there is no such profile.
     """
+    _check_place(study.path, cluster.name)
     queue = ask_queue(cluster) if queue is None else queue
     profile = load_profile(options.profile)
     limits = cluster.limits()
@@ -192,11 +193,15 @@ def draft(
         Wanted(
             choice.run,
             choice.decision.entry,
-            granting.granted(
-                choice.run.config,
-                profile=profile,
-                measured=measured(choice.run.config),
-                decision=choice.decision,
+            raised(
+                granting.granted(
+                    choice.run.config,
+                    profile=profile,
+                    measured=measured(choice.run.config),
+                    decision=choice.decision,
+                ),
+                choice.decision.memory,
+                limits,
             ),
         )
         for choice in choices
@@ -209,6 +214,19 @@ def draft(
         follow_up = within(granting.follow_up(like, profile.follow_up), limits)
     now, later = fitting(arrays, limits, len(queue), reserve=int(follow_up is not None))
     return Draft(choices, now, later, queue, follow_up)
+
+
+def _check_place(path: Path, executor: str) -> None:
+    """Refuses a directory in which jobs cannot work: PYTHONPATH ends an entry at a colon.
+
+    Raises:
+        UserError: it is one.
+    """
+    for sign in sbatch.UNFIT if executor == "slurm" else ":":
+        if sign in str(path):
+            raise UserError(
+                f"{path}: jobs cannot work in a directory with {sign} in its path; set --runs to another"
+            )
 
 
 def check_disk(study: StudyDir, drafted: Draft) -> None:

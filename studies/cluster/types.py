@@ -156,9 +156,10 @@ class Limits:
     Attributes:
         max_array_size: tasks of one array (SLURM's MaxArraySize limits the largest index, so one less than it may say
             elsewhere; here it is a count).
-        max_queued: tasks of this user in the queue at once, None if unknown or without limit.
+        max_queued: tasks of this user in the queue at once, with the default account and QOS; None if unknown or
+            without limit.
         partitions: by name; empty if unknown.
-        max_of: such limits of accounts and QOS other than the default ones, by ("account" or "qos", name).
+        max_of: such limits of an account or a QOS that is named, by ("account" or "qos", name).
     """
 
     max_array_size: int

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from studies.cluster.classes import Wanted, allocation, fitting, plan_arrays, share
+from studies.cluster.classes import Wanted, allocation, fitting, plan_arrays, raised, share
 from studies.cluster.granting import Granted
 from studies.cluster.records import Entry
 from studies.cluster.types import Limits, Partition
@@ -167,3 +167,29 @@ def test_a_full_queue_takes_nothing():
     arrays = plan_arrays(numbered([(0, GRANTS[0])]), LIMITS)
     assert fitting(arrays, Limits(10, max_queued=5), queued=7) == ([], arrays)
     assert plan_arrays([], LIMITS) == []
+
+
+def test_memory_is_raised_no_further_than_a_node_goes():
+    nodes = {
+        "small": Partition("small", default=True, hours=None, nodes=4, gpus=0, memory_gb=20.0),
+        "large": Partition("large", default=False, hours=None, nodes=1, gpus=0, memory_gb=64.0),
+        "unknown": Partition("unknown", default=False, hours=None, nodes=1, gpus=0),
+    }
+    limits = Limits(1000, partitions=nodes)
+    cases = [
+        (24.0, 1.5, None, 20.0),
+        (24.0, 1.5, "small, large", 24.0),
+        (24.0, 1.5, "unknown", 24.0),
+        (48.0, 1.5, "small", 32.0),  # what it had before was more: SLURM says so
+        (48.0, 1.0, "small", 48.0),
+    ]
+    for memory, factor, partition, expected in cases:
+        assert raised(Granted(memory_gb=memory, partition=partition), factor, limits).memory_gb == expected
+
+
+def test_the_limit_of_the_account_and_qos_that_are_named():
+    limits = Limits(1000, max_queued=100, max_of={("qos", "long"): 4, ("account", "lab"): 7})
+    for resources, size in (({}, 10), ({"account": "lab"}, 6), ({"account": "lab", "qos": "long"}, 3)):
+        planned = plan_arrays(numbered([(seed, Granted(**resources)) for seed in range(10)]), limits)
+        now, later = fitting(planned, limits, queued=0)
+        assert (sum(array.runs for array in now), sum(array.runs for array in later)) == (size, 10 - size)

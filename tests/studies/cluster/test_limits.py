@@ -78,17 +78,17 @@ def test_nothing_says_how_much_may_be_queued():
 
 
 PARTITIONS = """\
-low*|up|infinite|1|gpu:2
-low*|up|infinite|1|(null)
-short|up|30:00|1|gpu:a100:4(S:0-1),nvme:1
-down|inact|2-00:00:00|3|(null)
+low*|up|infinite|1|gpu:2|16384
+low*|up|infinite|1|(null)|8192+
+short|up|30:00|1|gpu:a100:4(S:0-1),nvme:1|512000
+down|inact|2-00:00:00|3|(null)|
 """
 
 
 def test_partitions():
     assert parse_partitions(PARTITIONS) == {
-        "low": Partition("low", default=True, hours=None, nodes=2, gpus=2),
-        "short": Partition("short", default=False, hours=0.5, nodes=1, gpus=4),
+        "low": Partition("low", default=True, hours=None, nodes=2, gpus=2, memory_gb=16.0),
+        "short": Partition("short", default=False, hours=0.5, nodes=1, gpus=4, memory_gb=500.0),
         "down": Partition("down", default=False, hours=48.0, nodes=3, gpus=0, up=False),
     }
     assert parse_partitions("") == {}

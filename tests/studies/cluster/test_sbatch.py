@@ -253,3 +253,14 @@ def test_submitit_is_loaded_only_where_a_script_is_made():
     code = "import sys, studies.cluster.slurm; assert 'submitit' not in sys.modules"
     root = Path(__file__).parents[3]
     subprocess.run([sys.executable, "-P", "-c", code], check=True, env=os.environ | {"PYTHONPATH": str(root)})
+
+
+def test_lists_of_names_may_have_blanks(tmp_path):
+    found = options(script(order(tmp_path, partition="gpu, low", exclude="n1 , n2")))
+    assert (found["partition"], found["exclude"]) == ("gpu,low", "n1,n2")
+
+
+@pytest.mark.parametrize("sign", ["%", ":", "\\"])
+def test_a_path_that_no_job_can_have(tmp_path, sign):
+    with pytest.raises(UserError, match="set --runs to another"):
+        script(replace(order(tmp_path), folder=tmp_path / f"a{sign}b"))

@@ -235,7 +235,10 @@ def test_limits(program):
     slurm = Slurm()
     found = slurm.limits()
     assert (found.max_array_size, found.max_queued) == (1001, 50)
-    assert found.partitions["short"] == Partition("short", default=False, hours=0.5, nodes=1, gpus=4)
+    assert found.max_of == {("account", "lab"): 50}
+    assert found.partitions["short"] == Partition(
+        "short", default=False, hours=0.5, nodes=1, gpus=4, memory_gb=500.0
+    )
     assert slurm.limits() is found
     assert len(asked()) == 1
 

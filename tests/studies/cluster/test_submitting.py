@@ -255,6 +255,12 @@ def test_without_an_answer_nothing_is_submitted(study, cluster):
     assert not list((study.path / "dispatch").glob("0*"))
 
 
+def test_a_directory_in_which_no_job_can_work(tmp_path, cluster):
+    with pytest.raises(UserError, match="set --runs to another"):
+        go(make_study(tmp_path / "a:b"), cluster)
+    assert not cluster.orders
+
+
 def test_a_job_of_another_name_is_not_ours(study, cluster):
     go(study, cluster)
     cluster.end("100")
