@@ -231,6 +231,8 @@ def ownership(facts: Facts, now: float) -> Ownership:
     if facts.ownership != "unknown" or owner is None or owner.job is None:
         return facts.ownership
     key, queue = key_of(owner), facts.slurm.queue
+    if key == facts.key and _worker_ended(facts, owner):
+        return "dead"
     name = next((one.array.name for one in facts.history if one.key == key), None)
     if is_listed(owner, queue, name):
         return "alive"
@@ -240,6 +242,14 @@ def ownership(facts: Facts, now: float) -> Ownership:
     heartbeat = facts.state.heartbeat if facts.state else None
     gone = owner_is_gone(owner, queue, known, now, heartbeat=heartbeat, name=name)
     return "dead" if gone else "unknown"
+
+
+def _worker_ended(facts: Facts, owner: Owner) -> bool:
+    """Whether a task that goes on with other runs says that this run's worker has ended; both tell one clock's time."""
+    if facts.task is None or len(facts.task.array.tasks[facts.task.index]) == 1:
+        return False  # such a task ends with its worker
+    last = endings.last_word(facts.said.events, facts.hex)
+    return last is not None and last["event"] == "ended" and last["time"] >= owner.time
 
 
 def _derive(facts: Facts, held: Ownership, now: float) -> Condition:

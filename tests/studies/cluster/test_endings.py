@@ -4,16 +4,22 @@ from dataclasses import replace
 
 import pytest
 
+from studies.cluster.records import Entry
 from studies.cluster.truth import Said
+from studies.cluster.types import Queued
 from tests.studies.cluster.test_truth import (
     BEGAN,
     BEGIN,
     END,
     ENDED,
+    ENTRY,
     KILLED,
+    NAME,
     STARTED,
     STOPPED,
+    TASK,
     accounted,
+    owner,
     told,
 )
 
@@ -63,3 +69,20 @@ def test_a_worker_that_was_killed_with_its_job_ended_as_its_job_did():
     assert told(record=accounted("TIMEOUT"), said=said).kind == "time-limit"
     assert told(record=accounted("TIMEOUT"), story="killed").kind == "killed"
     assert told(record=accounted("TIMEOUT"), story="out of memory").kind == "host-memory"
+
+
+def test_a_worker_that_died_beside_a_neighbour_is_not_called_running():
+    """Its process is on another machine, and its claim was never released."""
+    packed = replace(TASK, array=replace(TASK.array, tasks=((ENTRY, Entry("ba9876543210")),) * 5))
+    goes_on = {
+        "queue": Queued("RUNNING", name=NAME),
+        "ownership": "unknown",
+        "owner": owner(),
+        "task": packed,
+    }
+    died = told(said=Said((BEGIN, STARTED, KILLED)), **goes_on)
+    assert (str(died), died.queued) == ("failed:killed", True)
+    again = STARTED | {"time": KILLED["time"] + 5}
+    assert told(said=Said((BEGIN, STARTED, KILLED, again)), **goes_on).name == "running"
+    older = KILLED | {"time": BEGAN}  # of the start before
+    assert told(said=Said((BEGIN, older)), **goes_on).name == "running"
