@@ -59,8 +59,9 @@ def submit(
 ) -> None:
     """Hands a study to SLURM as job arrays, or to a pool here that outlives the terminal; returns at once.
 
-    Call it again at any time: it submits what is neither done nor queued, and what failed for a reason that
-    trying again may mend. `wm status` shows how it goes, `wm cancel` stops it.
+    Call it again at any time: it submits what is neither done nor queued, and failures that a retry may mend.
+
+    `wm status` shows how it goes, `wm cancel` stops it.
     """
     from dataclasses import replace
 
@@ -206,6 +207,10 @@ def cancel(
         say("the job that was to look after the study is cancelled too")
     if done.running or done.waiting:
         say(f"continue with: wm submit {opened.name}")
+    if done.unasked:
+        raise UserError(
+            f"{' and '.join(done.silent)} does not answer: {_count(done.unasked)} there not cancelled; try again"
+        )
 
 
 def _count(runs: list[StoredRun]) -> str:

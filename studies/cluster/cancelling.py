@@ -14,7 +14,7 @@ from studies.cluster.handing import follow_ups
 from studies.cluster.lock import locked
 from studies.cluster.records import Dispatch
 from studies.cluster.types import Cluster, Queued
-from studies.cluster.unanswered import ask_queue, reconcile
+from studies.cluster.unanswered import NO_ANSWER, reconcile
 from studies.status import FINISHED, Condition, Name
 from studies.store import StoredRun, StudyDir
 from studies.survey import Seen, survey
@@ -34,6 +34,8 @@ class Cancelled:
         idle: runs that were not in the queue; a follow-up that is left does not try them again.
         tasks: that were ended or taken out of the queue.
         follow_ups: jobs that were to look after the study and were taken out of the queue.
+        silent: schedulers that did not answer.
+        unasked: runs that were left as they are, since they are with such a one.
     """
 
     running: list[StoredRun] = field(default_factory=list)
@@ -43,6 +45,8 @@ class Cancelled:
     idle: list[StoredRun] = field(default_factory=list)
     tasks: int = 0
     follow_ups: int = 0
+    silent: list[str] = field(default_factory=list)
+    unasked: list[StoredRun] = field(default_factory=list)
 
 
 def cancel(
@@ -60,8 +64,8 @@ def cancel(
         places: the clusters by executor; by default all on which the study has ever been.
 
     Raises:
-        UserError: the study was never submitted, a scheduler does not answer (nothing was marked), or another process
-            submits the study.
+        UserError: the study was never submitted, no scheduler answers that has it (nothing was marked), or another
+            process submits the study.
     """
     dispatch = Dispatch(study.path)
     if not dispatch.exists:
@@ -70,26 +74,49 @@ def cancel(
         names = dict.fromkeys(array.executor for array in dispatch.arrays)
         places = {name: clusters.cluster_for(name) for name in names}
     with locked(dispatch.path):
-        queues = {name: ask_queue(cluster) for name, cluster in places.items()}
+        queues, silent = _queues(places)
         for name, queue in queues.items():
             reconcile(dispatch, queue, name)
         everything = not kinds and {run.hex for run in runs} >= {run.hex for run in study.planned}
         seen = [one for one in survey(study.planned) if not one.run.reused_from]
         chosen = {run.hex for run in runs}
-        cancelled = _sorted(_of_kinds([one for one in seen if one.run.hex in chosen], dispatch, kinds))
+        wanted = list(_of_kinds([one for one in seen if one.run.hex in chosen], dispatch, kinds))
+        cancelled = _sorted(one for one in wanted if _place(one) not in silent)
+        cancelled.silent = silent
+        cancelled.unasked = [
+            one.run for one in wanted if _place(one) in silent and one.condition.name not in FINISHED
+        ]
         marked = [run.hex for run in (*cancelled.running, *cancelled.waiting)]
         looked_after = any(follow_ups(dispatch, queue) for queue in queues.values())
         idle = [run.hex for run in cancelled.idle] if looked_after and not everything else []
         dispatch.mark([*marked, *idle], "cancelled")
         conditions = {one.run.hex: one.condition for one in seen}
-        for name, cluster in places.items():
+        for name in queues:
             keys = list(_tasks(dispatch, queues[name], set(marked), conditions, everything=everything))
             jobs = list(follow_ups(dispatch, queues[name])) if everything else []
             if keys or jobs:
-                cluster.cancel([*jobs, *keys])  # those first that would submit again
+                places[name].cancel([*jobs, *keys])  # those first that would submit again
             cancelled.tasks += len(keys)
             cancelled.follow_ups += len(jobs)
     return cancelled
+
+
+def _queues(places: Mapping[str, Cluster]) -> tuple[dict[str, dict[str, Queued]], list[str]]:
+    """The queues by executor, and the executors whose queue could not be asked.
+
+    Raises:
+        UserError: none answers.
+    """
+    asked = {name: cluster.queue() for name, cluster in places.items()}
+    silent = [name for name, queue in asked.items() if queue is None]
+    if silent and len(silent) == len(asked):
+        raise UserError(NO_ANSWER)
+    return {name: queue for name, queue in asked.items() if queue is not None}, silent
+
+
+def _place(one: Seen) -> str | None:
+    """The executor that a run was last given to."""
+    return one.history[-1].array.executor if one.history else None
 
 
 def _of_kinds(seen: Sequence[Seen], dispatch: Dispatch, kinds: Sequence[str]) -> Iterator[Seen]:

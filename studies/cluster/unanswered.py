@@ -20,6 +20,11 @@ UNCERTAIN_SECONDS = 300.0
 tries for two minutes.
 """
 
+NO_ANSWER = (
+    "the scheduler does not answer, so that nobody can tell what is queued; nothing was changed: try again, and "
+    "`wm doctor` says more"
+)
+
 ABSENT = "never reached the scheduler"
 
 
@@ -31,10 +36,7 @@ def ask_queue(cluster: Cluster) -> dict[str, Queued]:
     """
     queue = cluster.queue()
     if queue is None:
-        raise UserError(
-            "the scheduler does not answer, so that nobody can tell what is queued; nothing was changed: "
-            "try again, and `wm doctor` says more"
-        )
+        raise UserError(NO_ANSWER)
     return queue
 
 

@@ -15,7 +15,7 @@ from harness import claim
 from harness.config import RunConfig
 from harness.rundir import Failure, RunDir, RunState
 from studies.cluster import records
-from studies.cluster.types import Accounted, Limits, Order, Queued, SubmissionError
+from studies.cluster.types import Accounted, Limits, Order, Queued, QueueFull, SubmissionError
 
 LOGIN = "login"
 
@@ -67,7 +67,9 @@ class Simulation:
         self.tasks: dict[str, Task] = {}
         self.foreign: dict[str, Task] = {}
         self.queue_answers = self.accounting_answers = self.has_accounting = True
-        self.refuses = self.crashes = False
+        self.crashes = False
+        self.refuses = lambda order: False
+        self.room = None  # a limit that `limits` does not tell
         self.asked: list[str] = []
         self._numbers = itertools.count(1)
         self._pids = itertools.count(100)
@@ -83,8 +85,11 @@ class Simulation:
 
     def submit(self, order: Order) -> str:
         """One element of an array a task; a single one is a plain job."""
-        if self.refuses:
-            raise SubmissionError("sbatch: error: QOSMaxSubmitJobPerUserLimit")
+        if self.refuses(order):
+            raise SubmissionError("sbatch: error: Batch job submission failed: Requested node configuration")
+        queued = sum(task.ended is None for task in self.tasks.values())
+        if self.room is not None and order.size > self.room - queued:
+            raise QueueFull("sbatch: error: QOSMaxSubmitJobPerUserLimit")
         job = str(next(self._numbers))
         self.foreign.pop(job, None)
         for index in range(order.size):

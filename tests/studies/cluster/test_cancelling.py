@@ -7,7 +7,7 @@ from studies.cluster.cancelling import cancel
 from studies.cluster.records import Dispatch
 from studies.cluster.submitting import Options, submit
 from studies.survey import survey
-from tests.studies.cluster.fakecluster import make_study, write_state
+from tests.studies.cluster.fakecluster import FakeCluster, make_study, write_state
 
 OPTIONS = Options("slurm", yes=True, say=lambda _: None)
 
@@ -114,3 +114,15 @@ def test_a_job_whose_number_was_never_recorded_is_found(study, cluster):
 def test_a_study_that_was_never_submitted(study, cluster):
     with pytest.raises(UserError, match="never submitted"):
         cancel(study, study.planned)
+
+
+def test_a_scheduler_that_is_silent_does_not_keep_the_others_from_cancelling(study, cluster):
+    here, there = study.planned
+    local = FakeCluster("local")
+    submit(study, [here], Options("local", yes=True, say=lambda _: None), local)
+    submit(study, [there], OPTIONS, cluster)
+    cluster.answers = False
+    done = cancel(study, study.planned, places={"slurm": cluster, "local": local})
+    assert (local.cancelled, cluster.cancelled) == (["101", "100"], [])
+    assert (hexes(done.waiting), hexes(done.unasked), done.silent) == ({here.hex}, {there.hex}, ["slurm"])
+    assert marks(study) == {here.hex}

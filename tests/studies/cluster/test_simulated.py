@@ -23,6 +23,11 @@ from studies.survey import survey
 from tests.studies import fakes
 from tests.studies.cluster.simulated import Simulation
 
+
+def is_follow_up(order):
+    return order.call.endswith("FollowUp")
+
+
 NODES = ["n1", "n2", "n3"]
 LEFT = {"code", "disk", "corrupt", "setup"}  # what no policy tries again
 TAKEN = []  # a snapshot of the code, which is not what is tested here
@@ -49,11 +54,12 @@ def planned(home: Path) -> StudyDir:
 class Cluster(RuleBasedStateMachine):
     """Events in any order; what must hold after each of them."""
 
-    @initialize(max_queued=st.sampled_from([None, 6]))
-    def begin(self, max_queued):
+    @initialize(max_queued=st.sampled_from([None, 6]), room=st.sampled_from([None, 5]))
+    def begin(self, max_queued, room):
         self.patch = pytest.MonkeyPatch()
         self.root = Path(tempfile.mkdtemp())
         self.cluster = Simulation(self.patch, max_queued=max_queued)
+        self.cluster.room = room
         self.patch.setattr("studies.cluster.clusters.cluster_for", lambda _: self.cluster)
         code = snapshot.take(Dispatch(self.root / "any"), ()) if not TAKEN else TAKEN[0]
         TAKEN[:] = [code]
@@ -80,9 +86,24 @@ class Cluster(RuleBasedStateMachine):
 
     @rule()
     def submission_is_refused(self):
-        self.cluster.refuses = True
+        self.cluster.refuses = lambda order: True
         self.submit_all()
-        self.cluster.refuses = False
+        self.cluster.refuses = lambda order: False
+
+    @rule(packed=st.booleans())
+    def one_kind_of_array_is_refused(self, packed):
+        """It does not hold up the others: what can run is in the queue then, unless that is full or silent."""
+        cluster = self.cluster
+        cluster.refuses = lambda order: (order.resources.gpus > 0) == packed and not is_follow_up(order)
+        submitted = self.submit_all()
+        cluster.refuses = lambda order: False
+        if submitted is not None and not submitted.draft.later and cluster.room is None:
+            tasks = Dispatch(self.study.path).assignments
+            newest = max((self.study.path / "dispatch").glob("[0-9]*"))
+            for choice in submitted.draft.choices:
+                granted = choice.run.config["resources"]["gpus"] > 0
+                if choice.decision.start and granted != packed:
+                    assert tasks[choice.run.hex][-1].array.folder == newest, choice
 
     @rule()
     def submitter_dies_before_it_hears_the_number(self):
@@ -95,7 +116,8 @@ class Cluster(RuleBasedStateMachine):
             executor="slurm", yes=True, execute=fakes.EXECUTE, follows=follows, say=lambda _: None
         )
         with contextlib.suppress(UserError, KeyboardInterrupt):
-            submitting.submit(self.study, self.study.planned, options, self.cluster)
+            return submitting.submit(self.study, self.study.planned, options, self.cluster)
+        return None
 
     def some(self, data, states):
         tasks = [task for task in self.cluster.tasks.values() if task.state in states and task.ended is None]
