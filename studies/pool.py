@@ -290,7 +290,11 @@ class Pool:
         if status != OWNED and not recorded and not asked:  # else it had not begun, or was killed by us
             worker.said.seek(0)
             said = worker.said.read().decode(errors="replace").strip().splitlines()
-            note = _death(status, oom=oom) if status < 0 else (said or [f"ended with status {status}"])[-1]
+            note = (
+                _death(status, oom=oom, submitted=self._asked is not None)
+                if status < 0
+                else (said or [f"ended with status {status}"])[-1]
+            )
             condition = Condition("lost", note=note)
         seconds = time.time() - worker.started
         return Outcome(
@@ -365,13 +369,16 @@ def _has_ended(worker: Worker) -> bool:
     return True
 
 
-def _death(status: int, *, oom: bool) -> str:
-    """`killed by SIGKILL (often: out of memory)`, from a negative exit status."""
+def _death(status: int, *, oom: bool, submitted: bool) -> str:
+    """`killed by SIGKILL (often: memory ran out; ...)`, from a negative exit status; a task of `wm submit` says what
+    such a run is to be granted.
+    """
     number = signal.Signals(-status)
     if oom:
         return f"killed by {number.name}: memory ran out"
+    remedy = "raise its memory_gb" if submitted else "try fewer --workers"
     hint = {
-        signal.SIGKILL: " (often: this machine ran out of memory; try fewer --workers)",
+        signal.SIGKILL: f" (often: memory ran out; {remedy})",
         signal.SIGSEGV: " (a crash inside a library; see log.txt)",
     }
     return f"killed by {number.name}{hint.get(number, '')}"

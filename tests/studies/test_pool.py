@@ -88,11 +88,18 @@ def test_a_run_goes_on_with_the_threads_it_had(tmp_path):
 def test_a_killed_worker_is_lost_and_continues(tmp_path):
     run = fakes.make(tmp_path, "dies")
     report = pool([run], tmp_path)[0].run()
-    assert "SIGKILL" in report.failed[0].condition.note
+    assert report.failed[0].condition.note == "killed by SIGKILL (often: memory ran out; try fewer --workers)"
     assert state_of(run) == "lost"
     assert pool([run], tmp_path)[0].run().count("done") == 1
     assert fakes.counted(run) == [0, 1, 2, 3, 4]  # nothing twice, nothing left out
     assert run.log.read_text().count("=== attempt") == 2
+
+
+def test_a_killed_worker_of_a_submitted_task_has_a_remedy_of_its_own(tmp_path):
+    jobs = [Job(fakes.make(tmp_path, "dies"))]
+    in_task = Pool(jobs, Division(1, 3), tmp_path / "datasets", Recorder(), fakes.EXECUTE, lambda: 0)
+    note = in_task.run().failed[0].condition.note
+    assert note == "killed by SIGKILL (often: memory ran out; raise its memory_gb)"
 
 
 def test_a_full_disk_starts_no_further_run(tmp_path):
