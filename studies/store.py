@@ -166,6 +166,11 @@ def has_not_begun(run: StoredRun) -> str:
     return f"{run.id} has not begun yet: wm run {run.path.parent.parent.name} --run {run.hex}"
 
 
+def called(run: StoredRun, study: StudyDir) -> str:
+    """What names a run of a study in every command: `STUDY/HEX`, or its directory in a study that lies in another."""
+    return str(run.path) if (study.root / PLAN).exists() else f"{study.name}/{run.hex}"
+
+
 def matches(run: StoredRun, text: str) -> bool:
     """Whether a text means a run: the start of its id or hex, after `STUDY/` only in that study."""
     study, prefix = _split(text)

@@ -157,11 +157,12 @@ def _failures(study: StudyDir, look: Look) -> Iterator[RenderableType]:
 
     from studies import dispatch
     from studies.cluster.outlook import remedies
+    from studies.store import called
 
     for message, members in dispatch.group_failures(look.seen):
         number = f"{len(members)} runs, same error" if len(members) > 1 else "1 run"
         ids = ", ".join(one.run.hex for one in members[:5]) + (", ..." if len(members) > 5 else "")
         yield Text()
         yield Text(f"{number}: {message}", style="red")
-        yield Text(f"  {ids};  wm logs {members[0].run.hex}")
+        yield Text(f"  {ids};  wm logs {called(members[0].run, study)}")
         yield from (Text(f"  {line}") for line in remedies(study, members))

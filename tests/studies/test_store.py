@@ -133,6 +133,9 @@ def test_a_run_that_two_studies_have_is_named_with_its_study(study, tmp_path):
         assert store.find(f"other/{text[:-2]}", tmp_path) == same
         with pytest.raises(UserError, match=f"{run.id} has not begun yet: wm run other --run {run.hex}"):
             store.find_run(f"other/{text}", tmp_path)
+    assert store.called(run, study) == f"mine/{run.hex}"
+    inner = plan(study.path, "estimate")
+    assert store.called(inner.planned[0], inner) == str(inner.planned[0].path)
     with pytest.raises(UserError, match=r"no study ohter under .* .did you mean other"):
         store.find_run(f"ohter/{run.hex}", tmp_path)
     both = [*study.planned, *other.planned]
