@@ -111,7 +111,7 @@ def test_what_sbatch_says_and_what_it_means(words, kind):
 
 
 def test_what_a_site_prints_before_the_number(program, tmp_path):
-    program("sbatch", "echo 'NOTE: job 64 GB default'; echo Submitted batch job 1234")
+    program("sbatch", "echo 'NOTE: job 64 GB default'; echo Submitted batch job 1234; echo see job 7")
     assert Slurm().submit(order(tmp_path, size=1)) == "1234"
 
 
