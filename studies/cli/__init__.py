@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from harness.errors import RunError, UserError
 from studies import packages
@@ -23,7 +24,7 @@ from studies.cli import (
     submitting,
     upkeep,
 )
-from studies.cli.options import POST_MORTEM
+from studies.cli.options import MISSING, POST_MORTEM, missing
 
 _HELP = """Studies of visual world models: a YAML grid of designs, tasks and seeds becomes runs and figures.
 
@@ -34,8 +35,24 @@ _HELP = """Studies of visual world models: a YAML grid of designs, tasks and see
     wm report mine        figures, tables and an HTML report
 """
 
+
+class _Verbs(TyperGroup):
+    """The verbs; one that is called without its study or run is told what there is."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            param, of_verb = error.param, error.ctx
+            is_missing = type(error).__name__ == "MissingParameter"  # typer does not export it
+            if not is_missing or of_verb is None or param is None or param.name not in MISSING:
+                raise
+            raise missing(of_verb.command_path, param.name, of_verb.params.get("runs")) from None
+
+
 app = typer.Typer(
     name="wm",
+    cls=_Verbs,
     help=_HELP,
     no_args_is_help=True,
     add_completion=False,

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from harness.errors import UserError
+
 PLAN, RUN, LOOK, RESULTS, UPKEEP = "Plan", "Run", "Look", "Results", "Upkeep"
 """The panels of `wm --help`."""
 
@@ -44,13 +46,41 @@ Overrides = Annotated[
 ]
 Only = Annotated[
     list[str] | None,
-    typer.Option("--only", metavar="FIELD=GLOB", help="Only runs with this value; may be repeated."),
+    typer.Option(
+        "--only", metavar="FIELD=GLOB", help="Only runs with this value, such as task=dmc/*; may be repeated."
+    ),
 ]
 Prefix = Annotated[
     list[str] | None,
     typer.Option("--run", metavar="PREFIX", help="Only runs whose id or hex starts so; may be repeated."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
+
+
+MISSING = {"study": "STUDY", "run": "RUN", "target": "RUN or STUDY"}
+"""Arguments that a verb may be called without by mistake, and what stands there."""
+
+
+def missing(verb: str, argument: str, runs: Path | None) -> UserError:
+    """What to say of a verb that was called without its study or run: what there is.
+
+    Args:
+        verb: as it was called: `wm status`.
+        argument: a key of `MISSING`.
+        runs: as given with `--runs`.
+    """
+    from harness.errors import UserError
+    from studies import store
+
+    root = store.runs_root(runs)
+    known = [study.name for study in store.studies(root)]
+    text = f"{verb} needs a {MISSING[argument]}: {verb} {MISSING[argument].split()[0]}"
+    if not known:
+        return UserError(
+            f"{text}; there is no study under {root} yet, `wm init NAME` writes one to start from"
+        )
+    lists = "" if argument == "study" else f"; `wm status {known[0]}` lists the runs of one"
+    return UserError(f"{text}; the studies under {root} are {', '.join(known)}{lists}")
 
 
 def console() -> Console:

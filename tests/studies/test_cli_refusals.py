@@ -58,6 +58,18 @@ def test_a_file_that_was_never_run(wm, tmp_path, verb):
     assert "mine.yaml has not been run yet: wm run mine.yaml" in err
 
 
+def test_a_missing_study_or_run_lists_what_there_is(wm, tmp_path):
+    status, _, err = wm("status")
+    assert (status, err.count("\n")) == (2, 1)
+    assert err.startswith("wm status needs a STUDY: wm status STUDY; there is no study under")
+    wm("run", write(tmp_path), "--only", "design=quick")
+    root = tmp_path / "runs"
+    assert wm("submit")[2] == f"wm submit needs a STUDY: wm submit STUDY; the studies under {root} are mine\n"
+    assert wm("logs")[2].endswith("are mine; `wm status mine` lists the runs of one\n")
+    assert "there is no study under /nowhere yet" in wm("clean", "--runs", "/nowhere")[2]
+    assert "Missing argument" in wm("train")[2]
+
+
 def test_an_empty_runs_directory_is_refused(wm, tmp_path):
     status, _, err = wm("plan", write(tmp_path), "--runs", "")
     assert status == 2
