@@ -61,7 +61,9 @@ class Owner:
 
     def __str__(self) -> str:
         job = f", SLURM job {self.job}" if self.job else ""
-        return f"process {self.pid} on {self.host.split(' ')[0]}{job}, since {time.ctime(self.time)}"
+        job += f"_{self.task}" if self.job and self.task else ""
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.time))
+        return f"process {self.pid} on {self.host.split(' ')[0]}{job}, since {since}"
 
 
 class OwnedElsewhere(UserError):

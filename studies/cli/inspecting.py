@@ -22,7 +22,11 @@ _FOLLOW_SECONDS = 0.5
 _PATHS = ("log", "metrics", "checkpoint", "forecasts", "evaluation", "summary")
 
 RunArgument = Annotated[
-    str, typer.Argument(metavar="RUN", help="The start of a run's id or hex, or its directory.")
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="The start of a run's id or hex, after STUDY/ where two studies have it; or its directory.",
+    ),
 ]
 
 
@@ -72,7 +76,7 @@ def _show(one: StoredRun) -> None:
         trained = f", iteration {state.iteration} of {state.iterations}" if state.iterations else ""
         out.print(f"{state.phase}{trained}, {state.env_steps} steps{score}")
     if attempts := run.read_attempts():
-        out.print(_attempts(attempts))
+        out.print(_attempts(attempts, running=condition.name == "running"))
     if seen.history:
         out.print(Text(), dispatched.tasks(seen))
     if state is not None and state.error is not None and state.error.traceback:
@@ -95,22 +99,26 @@ def _show_owner(run: RunDir, condition: Condition) -> None:
         print(f"owned by {owner}")
 
 
-def _attempts(records: list[dict[str, Any]]) -> Any:
-    """A row per attempt."""
+def _attempts(records: list[dict[str, Any]], *, running: bool) -> Any:
+    """A row per attempt; `running`: the last goes on."""
     table = plain_table("attempt", "began", "lasted", "ending", "host", "device", "threads", "code")
     ends = {record["attempt"]: record for record in records if record["event"] == "end"}
-    for start in records:
-        if start["event"] != "start":
-            continue
+    starts = [record for record in records if record["event"] == "start"]
+    for start in starts:
         end = ends.get(start["attempt"])
         lasted = f"{end['time'] - start['time']:.0f} s" if end else ""
         began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(start["time"]))
         more = (str(start.get(name, "")) for name in ("host", "device", "threads"))
-        code = str(start.get("code", ""))[:12]
-        table.add_row(
-            str(start["attempt"]), began, lasted, end["ending"] if end else "none recorded", *more, code
-        )
+        ending = end["ending"] if end else "running" if running and start is starts[-1] else "cut short"
+        table.add_row(str(start["attempt"]), began, lasted, ending, *more, _code(start))
     return table
+
+
+def _code(start: dict[str, Any]) -> str:
+    """The digest of the code that ran, and the snapshot that held it, as its folder is called."""
+    root = Path(start.get("code_root") or "")
+    folder = f" (code/{root.name})" if root.parent.name == "code" else ""
+    return f"{str(start.get('code', ''))[:12]}{folder}"
 
 
 def _show_difference(one: RunDir, two: RunDir) -> None:

@@ -228,7 +228,7 @@ def test_show_logs_and_difference(wm, tmp_path):
     status, out, _ = wm("logs", good.hex)
     assert status == 0
     assert "attempt 1 with" in out
-    assert wm("logs", good.hex, "-n", "1")[1].count("\n") == 1
+    assert wm("logs", f"mine/{good.hex}", "-n", "1")[1].count("\n") == 1
     status, _, err = wm("show", "")
     assert status == 2
     assert good.id in err
