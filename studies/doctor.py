@@ -93,7 +93,9 @@ def _torch() -> Iterator[Finding]:
     except (ImportError, OSError) as error:
         yield Finding("torch", ok=False, detail=str(error), remedy="make setup")
         return
-    yield Finding("torch", ok=True, detail=f"{torch.__version__}, {torch.get_num_threads()} threads")
+    threads = torch.get_num_threads()
+    detail = f"{torch.__version__}, {threads} thread{'s' * (threads != 1)}"
+    yield Finding("torch", ok=True, detail=detail)
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     names = ", ".join(torch.cuda.get_device_name(index) for index in range(count))
     if names or not machine.gpus():
@@ -137,11 +139,23 @@ def _drawing_gpu() -> Iterator[Finding]:
 
 
 def _hardware() -> Iterator[Finding]:
-    detail = f"{machine.cores()} cores, {machine.memory_gb():.0f} GB"
-    enough = machine.memory_gb() >= machine.WORKER_GB
+    cores, memory = machine.cores(), machine.memory_gb()
+    detail = f"{cores} core{'s' * (cores != 1)}, {memory:.0f} GB"
+    if granted := _granted():
+        detail = f"this job has {granted}; seen are {detail}"
+    enough = memory >= machine.WORKER_GB
     yield Finding(
         "cpu and memory", enough, detail, f"a worker wants about {machine.WORKER_GB:.0f} GB", needed=False
     )
+
+
+def _granted() -> str:
+    """What SLURM granted to the job that this process is in: `2 cores, 4 GB`; empty outside of one."""
+    cores, megabytes = (os.environ.get(name, "") for name in ("SLURM_CPUS_ON_NODE", "SLURM_MEM_PER_NODE"))
+    words = [f"{cores} core{'s' * (cores != '1')}"] if cores else []
+    if megabytes.isdigit():
+        words.append(f"{int(megabytes) / 1024:.3g} GB")
+    return ", ".join(words)
 
 
 def _disk(runs: Path) -> Iterator[Finding]:

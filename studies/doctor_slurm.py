@@ -44,8 +44,9 @@ def examine(slurm: Slurm) -> Iterator[Finding]:
     yield requeueing(configuration)
     yield preemption(configuration)
     if allocation.key() is None:
-        detail = "whether its nodes see RUNS and can draw is not known from here: wm doctor --job sends a small job"
-        yield Finding("slurm nodes", ok=True, detail=detail, needed=False)
+        detail = "whether they see RUNS and can draw is not known from here"
+        remedy = "wm doctor --job examines one by a small job"
+        yield Finding("slurm nodes", ok=False, detail=detail, remedy=remedy, needed=False)
 
 
 def _queue(slurm: Slurm) -> Finding:
@@ -56,7 +57,10 @@ def _queue(slurm: Slurm) -> Finding:
         remedy = "ask the cluster's administrators; until it answers, wm status says `unconfirmed`"
         return Finding("slurm queue", ok=False, detail="squeue does not answer", remedy=remedy, needed=False)
     return Finding(
-        "slurm queue", ok=True, detail=f"{len(tasks)} tasks of yours, told in {seconds:.1f} s", needed=False
+        "slurm queue",
+        ok=True,
+        detail=f"{len(tasks)} task{'s' * (len(tasks) != 1)} of yours, told in {seconds:.1f} s",
+        needed=False,
     )
 
 
@@ -86,22 +90,22 @@ def _partitions(limits: Limits) -> Finding:
 
 
 def _described(partition: Partition) -> str:
-    """`gpu (default): 24 h, 8 nodes with up to 4 GPUs`."""
+    """`gpu (default): 24 h, 8 nodes with up to 4 GPUs and 512 GB`."""
     name = partition.name + " (default)" * partition.default
     if not partition.up:
         return f"{name}: down"
     time_limit = "no time limit" if partition.hours is None else f"{partition.hours:g} h"
-    gpus = (
-        f" with up to {partition.gpus} GPU{'s' * (partition.gpus != 1)}"
-        if partition.gpus
-        else " without GPUs"
-    )
-    return f"{name}: {time_limit}, {partition.nodes} node{'s' * (partition.nodes != 1)}{gpus}"
+    has = [f"{partition.gpus} GPU{'s' * (partition.gpus != 1)}"] if partition.gpus else []
+    if partition.memory_gb is not None:
+        has.append(f"{partition.memory_gb:.3g} GB")
+    most = f" with up to {' and '.join(has)}" if has else ""
+    without = "" if partition.gpus else " without GPUs"
+    return f"{name}: {time_limit}, {partition.nodes} node{'s' * (partition.nodes != 1)}{without}{most}"
 
 
 def _sizes(limits: Limits, configuration: Mapping[str, str]) -> Finding:
     largest = configuration.get("MaxArraySize", "?")
-    detail = f"{limits.max_array_size} tasks in an array (MaxArraySize={largest})"
+    detail = f"{limits.max_array_size} task{'s' * (limits.max_array_size != 1)} in an array (MaxArraySize={largest})"
     if limits.max_queued is not None:
         detail += f", {limits.max_queued} tasks in the queue at once"
     return Finding("slurm limits", ok=True, detail=detail, needed=False)

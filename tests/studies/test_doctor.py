@@ -38,16 +38,16 @@ def found():
 
 def test_a_cluster_where_all_is_well(works):
     findings = found()
-    assert all(finding.ok for finding in findings.values())
+    assert [name for name, finding in findings.items() if not finding.ok] == ["slurm nodes"]
     assert findings["slurm controller"].detail.endswith("SLURM 22.05.8")
     assert findings["slurm partitions"].detail == (
-        "low (default): no time limit, 2 nodes with up to 2 GPUs; "
-        "short: 0.5 h, 1 node with up to 4 GPUs; down: down"
+        "low (default): no time limit, 2 nodes with up to 2 GPUs and 16 GB; "
+        "short: 0.5 h, 1 node with up to 4 GPUs and 500 GB; down: down"
     )
     assert findings["slurm limits"].detail.startswith(
         "1001 tasks in an array (MaxArraySize=1001), 10000 tasks"
     )
-    assert "wm doctor --job" in findings["slurm nodes"].detail
+    assert "wm doctor --job" in findings["slurm nodes"].remedy
 
 
 def test_in_a_job_no_job_is_offered(works, monkeypatch):
@@ -95,8 +95,26 @@ def test_a_queue_that_does_not_answer_and_partitions_that_are_down(works):
     assert {name for name, finding in findings.items() if not finding.ok} == {
         "slurm queue",
         "slurm partitions",
+        "slurm nodes",
     }
     assert all(finding.remedy for finding in findings.values() if not finding.ok)
+
+
+def test_partitions_say_what_a_node_has(works):
+    works("sinfo", says("low*|up|infinite|2|(null)|2048\n"))
+    assert found()["slurm partitions"].detail == (
+        "low (default): no time limit, 2 nodes without GPUs with up to 2 GB"
+    )
+
+
+def test_in_a_job_it_says_what_the_job_has(monkeypatch):
+    monkeypatch.setattr("studies.machine.cores", lambda: 16)
+    monkeypatch.setattr("studies.machine.memory_gb", lambda: 64.0)
+    assert next(doctor._hardware()).detail == "16 cores, 64 GB"
+    monkeypatch.setenv("SLURM_CPUS_ON_NODE", "1")
+    assert next(doctor._hardware()).detail == "this job has 1 core; seen are 16 cores, 64 GB"
+    monkeypatch.setenv("SLURM_MEM_PER_NODE", "4096")
+    assert next(doctor._hardware()).detail == "this job has 1 core, 4 GB; seen are 16 cores, 64 GB"
 
 
 def test_many_partitions_are_cut(works):
