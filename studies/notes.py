@@ -31,10 +31,12 @@ Found = dict[str, dict[str, dict[str, None]]]
 
 def notes(configs: Iterable[RunConfig]) -> list[str]:
     """A line for each design of the reference that a study changes, for each design of a model of the user's own
-    that is given a form, and for each planner of the user's own beside which fields of built-in ones are set.
+    that is given a form, for runs that share a task without a GPU, and for each planner of the user's own beside
+    which fields of built-in ones are set.
     """
     changed: Found = {}
     given: Found = {}
+    packed: dict[int, None] = {}
     unseen: Found = {}
     for config in configs:
         if config.agent == "model" and config.design in reference_designs():
@@ -43,11 +45,19 @@ def notes(configs: Iterable[RunConfig]) -> list[str]:
             who = config.model.name + (f" (design {config.design})" if config.design else "")
             _note_forms(config, given.setdefault(who, {}))
         _note_unseen(config, unseen)
+        asked = config.resources
+        if asked.runs_per_gpu is not None and asked.runs_per_gpu > 1 and not asked.gpus and not asked.gres:
+            packed[asked.runs_per_gpu] = None
     lines = [f"{who} is changed here: {_words(fields)}" for who, fields in changed.items() if fields]
     lines += [
         f"{who} is given {_words(fields)}: whether it heeds {'it' if len(fields) == 1 else 'them'} is its own affair"
         for who, fields in given.items()
         if fields
+    ]
+    lines += [
+        f"resources.runs_per_gpu is {number} without a GPU: each task of wm submit carries {number} runs, with "
+        f"{number} times the cores and memory of one"
+        for number in packed
     ]
     return lines + [
         f"{who} does not get {_words(fields)}: that is for built-in planners; one of your own has options"

@@ -17,6 +17,9 @@ from studies.language.tasksets import task_sets
 _RANGE = re.compile(r"range\(\s*(-?[0-9]{1,40})\s*(?:,\s*(-?[0-9]{1,40})\s*)?\)")
 _DESIGN_HINT = "a design is chosen by a grid or an include, not here"
 
+_COMMAS = {f"resources.{name}" for name in ("partition", "nodelist", "exclude")}
+"""Fields that name several things with commas between them."""
+
 Entry = tuple[str, Node, Mark, str]
 """A dotted name, its value, where the key stands, and the path."""
 
@@ -70,13 +73,22 @@ def read_fields(node: Node | None, path: str, problems: Problems, prefix: str = 
             problems.add(mark, where, unknown(name))
             continue
         if isinstance(inner.value, list) and not spec.takes_lists:
-            problems.add(inner.mark, where, "must be one value, not a list: lists stand in the grid")
+            problems.add(inner.mark, where, _not_a_list(name, inner))
             continue
         before = len(problems.found)
         value = check_value(spec, inner.plain(), inner.mark, where, problems)
         if len(problems.found) == before:
             fields[name] = Located(value, inner.mark, where)
     return fields
+
+
+def _not_a_list(name: str, node: Node) -> str:
+    """Why a list is refused, and how several are written where a scheduler takes several."""
+    if name not in _COMMAS:
+        return "must be one value, not a list: lists stand in the grid"
+    assert isinstance(node.value, list)
+    together = ",".join(str(item.plain()) for item in node.value)
+    return f'must be one text: write several with commas, "{together}"'
 
 
 def read_axes(node: Node, path: str, known: Known, problems: Problems) -> list[Axis]:

@@ -49,6 +49,10 @@ def problems(text, *overrides):
         ("base: {size: smal}", "not the text 'smal' (did you mean small?)"),
         ("base: {train.episodes: [3]}", "must be one value, not a list: lists stand in the grid"),
         (
+            "resources: {default: {partition: [low, high]}}",
+            'must be one text: write several with commas, "low,high"',
+        ),
+        (
             "base: {train.episodes: 9, train: {episodes: 8}}",
             "train.episodes is written twice; the first is in line 3",
         ),

@@ -43,6 +43,19 @@ def test_several_values_stand_beside_each_other(tmp_path):
     assert line == "reference-planet is changed here: train.batch 8 (64) and 9 (64)"
 
 
+def test_runs_that_share_a_task_without_a_gpu_are_named():
+    def sharing(runs, **more):
+        plain = config("drift")
+        asked = plain.resources.model_copy(update={"runs_per_gpu": runs, **more})
+        return plain.model_copy(update={"resources": asked})
+
+    (line,) = notes([sharing(2), sharing(1), sharing(2), sharing(3, gpus=1), sharing(3, gres="gpu:a100:1")])
+    assert line == (
+        "resources.runs_per_gpu is 2 without a GPU: each task of wm submit carries 2 runs, with 2 times the cores and "
+        "memory of one"
+    )
+
+
 def own(**changes):
     plain = config("drift")
     model = plain.model.model_copy(update={"name": "lab.drift:Drift", **changes.pop("model", {})})
