@@ -97,7 +97,8 @@ def _attempt(run: RunDir, monitor: Monitor, owns: Callable[[], bool], datasets: 
     threads = torch.get_num_threads()
     record_start(run, config, monitor.state.attempt, str(device), gpu, drawing, threads)
     backend = f"{drawing.rendering} ({drawing.renderer})" if drawing else "no OpenGL"
-    log.info("on %s, %d threads, rendering with %s", gpu["name"] if gpu else device, threads, backend)
+    counted = f"{threads} thread{'s' * (threads != 1)}"
+    log.info("on %s, %s, rendering with %s", gpu["name"] if gpu else device, counted, backend)
     task = find_task(config.task, config.env)
     session = Session(run, config, task, device, monitor, owns, datasets)
     ending = summarised_ending(run)

@@ -182,7 +182,7 @@ def _show(study: str, estimation: Estimation, chosen: Chosen) -> None:
         "size",
         "task",
         "s/episode",
-        "hours",
+        "time",
         "limit",
         "memory",
         "GPU memory",
@@ -202,11 +202,11 @@ def _show(study: str, estimation: Estimation, chosen: Chosen) -> None:
             ]
             cells += [f"{row['memory_gb']:g} GB", gpu, str(row["runs_per_gpu"]), row["source"]]
         else:
-            cells += ["not measured"]
+            cells += ["-"] * 6 + ["not measured"]
         table.add_row(*cells)
     if estimation.probes:
         console().print(table)
-    show_hours(cost.estimate(chosen.runs, chosen.states), study)
+    show_hours(cost.estimate(chosen.runs, chosen.states), None if estimation.probes else study)
     for warning in shortfalls(chosen.runs, forecaster(estimation.home)):
         say(f"warning: {warning}")
 

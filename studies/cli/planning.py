@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _MANY = 12  # lines of a list that a person reads
 _FEW = 3  # values within a line
+_SHORT = 1.5  # hours up to which a time is told in minutes or seconds
 
 
 def register(app: typer.Typer) -> None:
@@ -161,22 +162,29 @@ def _show_dropped(found: Plan) -> None:
         print(f"dropped {_count(len(cells), 'cell')}: {reason}{where}")
 
 
-def show_hours(price: dict[str, Any], name: str) -> None:
+def show_hours(price: dict[str, Any], name: str | None) -> None:
     """What is left to do of a study, and how long it takes.
 
     Args:
         price: as `studies.cost.estimate` returns it.
-        name: of the study.
+        name: of the study, for the command that measures what is not known; None: that was just called.
     """
     basis = price["basis"]
     print(f"\n{_count(price['left'], 'run')} of {price['runs']} to do")
-    print(f"  {price['hours']:,.1f} hours one after another ({basis['hours']})")
+    print(f"  {_hours(price['hours'])} one after another ({basis['hours']})")
     if price["gpu_hours"]:
-        print(f"  {price['gpu_hours']:,.1f} GPU-hours")
+        print(f"  {_hours(price['gpu_hours'])} of a GPU")
     if price["eta_hours"] is not None:
-        print(f"  {price['eta_hours']:,.1f} hours with {price['at_once']} at a time")
-    if basis["runs"].get("limit"):
+        print(f"  {_hours(price['eta_hours'])} with {price['at_once']} at a time")
+    if name and basis["runs"].get("limit"):
         print(f"  measure what a run takes with: wm estimate {name}")
+
+
+def _hours(hours: float) -> str:
+    """`1,200.5 hours`, or `21 s`."""
+    from studies.progress import duration
+
+    return f"{hours:,.1f} hours" if hours > _SHORT else duration(3600 * hours) if hours else "0 hours"
 
 
 def _show_cost(price: dict[str, Any], name: str) -> None:
