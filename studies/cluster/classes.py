@@ -123,10 +123,12 @@ def fitting(
     named = {
         (kind, getattr(array.resources, kind)) for array in planned for kind in ("account", "qos")
     } & limits.max_of.keys()
-    most = [limits.max_queued, *(limits.max_of[name] for name in named)]
-    if not (known := [number for number in most if number is not None]):
+    most = [limits.max_of[name] for name in named]  # what is queued may be under another account and QOS
+    if limits.max_queued is not None:
+        most.append(limits.max_queued - queued)
+    if not most:
         return list(planned), []
-    room = max(0, min(known) - queued - reserve)
+    room = max(0, min(most) - reserve)
     now, later = [], []
     for array in planned:
         if room:

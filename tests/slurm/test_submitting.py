@@ -77,7 +77,6 @@ REFUSALS = {
     "account": ({"account": "nobody"}, "Invalid account"),
     "qos": ({"qos": "nothing"}, "Invalid qos"),
     "partition": ({"partition": "nowhere"}, "partition"),
-    "limit": ({"qos": "few"}, "QOSMaxSubmitJobPerUserLimit"),
     "time": ({"sbatch": "time=100:00:00"}, "time limit"),
 }
 
@@ -91,6 +90,22 @@ def test_what_sbatch_refuses_is_told_in_its_words_and_leaves_nothing_behind(lab,
     assert not study.jobs()
     assert set(study.states().values()) == {"pending"}
     assert not [file for file in study.path.rglob("*") if file.suffix in {".pkl", ".sh"}]
+
+
+def test_of_what_a_limit_on_jobs_lets_in_only_the_rest_waits(lab):
+    """The first study fills a QOS of two jobs; for the second there is no place, as sbatch itself says."""
+    first = lab.study("few", ["waits"], seeds=3, resources={"qos": "few"})
+    said = first.wm("submit", str(first.file))
+    assert "1 of them wait until the queue has room" in said.stderr
+    second = lab.study("none", ["quick"], seeds=2, resources={"qos": "few"})
+    said = second.wm("submit", str(second.file))
+    assert "2 of them wait until the queue has room" in said.stderr
+    assert "QOSMaxSubmitJobPerUserLimit" in said.stderr
+    assert (len(first.jobs()), second.jobs()) == (2, [])
+    assert set(second.states().values()) == {"pending"}
+    assert not [file for file in second.path.rglob("*") if file.suffix in {".pkl", ".sh"}]
+    first.go()
+    first.settled()
 
 
 def test_a_submission_that_fails_half_way_is_known_to_the_last_job(lab):

@@ -191,5 +191,5 @@ def test_the_limit_of_the_account_and_qos_that_are_named():
     limits = Limits(1000, max_queued=100, max_of={("qos", "long"): 4, ("account", "lab"): 7})
     for resources, size in (({}, 10), ({"account": "lab"}, 6), ({"account": "lab", "qos": "long"}, 3)):
         planned = plan_arrays(numbered([(seed, Granted(**resources)) for seed in range(10)]), limits)
-        now, later = fitting(planned, limits, queued=0)
+        now, later = fitting(planned, limits, queued=20)
         assert (sum(array.runs for array in now), sum(array.runs for array in later)) == (size, 10 - size)
