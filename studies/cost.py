@@ -46,7 +46,7 @@ def estimate(runs: Sequence[StoredRun], states: Mapping[str, str]) -> dict[str, 
     sizes = [_bytes(run) for run in runs if run.reused_from is None]
     sources = Counter(price.source for price in prices.values())
     at_once = _at_once(runs)
-    eta = time_left(runs, states, {}, at_once) if at_once else None
+    eta = time_left(runs, states, {}, at_once) if at_once and not sources["limit"] else None
     return {
         "runs": len(runs),
         "left": len(prices),
@@ -138,15 +138,19 @@ def time_left(
         at_once: runs that go on side by side.
 
     Returns:
-        Seconds, and what they rest on; None where nothing is left to run, or nothing is known but time limits.
+        Seconds, and what they rest on; None where nothing is left to run, or nothing is known but time limits. Runs of
+        which no more is known are not counted, which is said.
     """
     prices = prices_of(runs, states)
-    sources = Counter(price.source for price in prices.values())
-    if not set(sources) - {"limit"}:
+    known = {digits: price for digits, price in prices.items() if price.source != "limit"}
+    if not known:
         return None
-    open_ = [price.seconds * (1 - min(1.0, progress.get(digits, 0.0))) for digits, price in prices.items()]
+    open_ = [price.seconds * (1 - min(1.0, progress.get(digits, 0.0))) for digits, price in known.items()]
     at_once = max(1, min(at_once, len(open_)))
-    return max(sum(open_) / at_once, *open_), f"{_basis(sources)}; {at_once} at a time"
+    used = {price.source for price in known.values()}
+    basis = f"from {' and '.join(word for source, word in _WORDS.items() if source in used)}"
+    rest = f"; {len(prices) - len(known)} not counted" if len(known) < len(prices) else ""
+    return max(sum(open_) / at_once, *open_), f"{basis}; {at_once} at a time{rest}"
 
 
 def left(runs: Sequence[StoredRun], states: Mapping[str, str]) -> list[StoredRun]:
@@ -154,6 +158,7 @@ def left(runs: Sequence[StoredRun], states: Mapping[str, str]) -> list[StoredRun
     return [run for run in runs if states[run.hex] not in _FINISHED and run.reused_from is None]
 
 
+_WORDS: dict[Source, str] = {"finished": "finished runs", "estimate": "wm estimate"}
 _SENTENCES: dict[Source, str] = {
     "finished": "the mean of finished runs of the same design and task",
     "estimate": "measured by wm estimate",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,18 @@ from studies.survey import Seen, survey
 
 EXECUTE = worker.EXECUTE
 """What executes a run, as module:function."""
+
+_DAEMON = re.compile(r"\b(slurm\w+)-([\w.-]+):")
+_NODE_FAILED = re.compile(r"^\S+ failed\b")
+_PLACES = (
+    (re.compile(r"(?<![\w.:/])/(?:[^\s/:'\"]+/)+"), ""),  # a path keeps its last part
+    (re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?"), "TIME"),
+    (re.compile(r"\b((?:job|step|task|array)(?:id)?[ =]?)\d+(?:[_.][\w.]+)?", re.IGNORECASE), r"\1N"),
+    (re.compile(r"\b(pid|process)([ =:]+)\d+", re.IGNORECASE), r"\1\2N"),
+    (re.compile(r"\b\d+_\d+\b"), "JOB"),
+    (re.compile(r"\b0x[0-9a-f]+\b"), "0xN"),
+)
+"""What in a message tells one job, process or node from another, and what stands in its place."""
 
 
 def to_do(seen: Sequence[Seen]) -> list[StoredRun]:
@@ -133,10 +146,36 @@ def counts(seen: Sequence[Seen]) -> str:
 
 
 def group_failures(seen: Sequence[Seen]) -> list[tuple[str, list[Seen]]]:
-    """Failed runs by message, the commonest first; `code: ValueError: ...`."""
+    """Failed runs by message, the commonest first; `code: ValueError: ...`.
+
+    Messages that differ only in where they come from (a path, a job's number, a node) are one; where they differ, what
+    they have in common is shown.
+    """
     groups: dict[str, list[Seen]] = {}
     for one in seen:
         if one.condition.name == "failed":
-            message = one.condition.note.replace(one.run.id, "RUN")
-            groups.setdefault(f"{one.condition.kind}: {message}", []).append(one)
-    return sorted(groups.items(), key=lambda group: -len(group[1]))
+            groups.setdefault(f"{one.condition.kind}: {_everywhere(one)}", []).append(one)
+    found = [(_shown(message, members), members) for message, members in groups.items()]
+    return sorted(found, key=lambda group: -len(group[1]))
+
+
+def _shown(message: str, members: Sequence[Seen]) -> str:
+    """The message of runs that failed alike: as it is if it is the same for all."""
+    own = {_own(one) for one in members}
+    return f"{members[0].condition.kind}: {own.pop()}" if len(own) == 1 else message
+
+
+def _own(one: Seen) -> str:
+    return one.condition.note.replace(one.run.id, "RUN")
+
+
+def _everywhere(one: Seen) -> str:
+    """The message of a run without what tells its run, job, process or node from others."""
+    text = _own(one).replace(one.run.hex, "RUN")
+    text, node = _DAEMON.sub(r"\1:", text), _DAEMON.search(text)
+    if node:
+        text = re.sub(rf"\b{re.escape(node[2])}\b", "NODE", text)
+    text = _NODE_FAILED.sub("NODE failed", text)
+    for pattern, word in _PLACES:
+        text = pattern.sub(word, text)
+    return text

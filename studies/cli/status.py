@@ -12,6 +12,7 @@ import typer
 from studies.cli.options import LOOK, Json, Only, Prefix, Runs, Study, console
 
 if TYPE_CHECKING:
+    from studies.cluster.facts import Schedulers
     from studies.store import StoredRun, StudyDir
     from studies.survey import Look
 
@@ -54,12 +55,15 @@ def status(
     opened = store.open_study(study, store.runs_root(runs), strict=runs is not None)
     chosen = store.select(opened.planned, only or [], run_ or [])
     if json_:
-        _print_json(opened, look(chosen, Schedulers()))
+        schedulers = Schedulers()
+        _print_json(opened, look(chosen, schedulers), schedulers)
     elif watch:
         with suppress(KeyboardInterrupt):
             _watch(opened, chosen)
     else:
-        console().print(overview(opened, look(chosen, Schedulers())))
+        schedulers = Schedulers()
+        found = look(chosen, schedulers)
+        console().print(overview(opened, found, schedulers, console().width))
 
 
 def _watch(study: StudyDir, runs: list[StoredRun]) -> None:
@@ -75,17 +79,17 @@ def _watch(study: StudyDir, runs: list[StoredRun]) -> None:
     with Live(console=console(), auto_refresh=False) as live:
         while True:
             found = look(runs, schedulers)
-            live.update(overview(study, found), refresh=True)
+            live.update(overview(study, found, schedulers, console().width), refresh=True)
             left = CONTINUED | {"running"}
             if not any(one.condition.queued or one.condition.name in left for one in found.seen):
                 return
             time.sleep(_WATCH_SECONDS)
 
 
-def _print_json(study: StudyDir, found: Look) -> None:
+def _print_json(study: StudyDir, found: Look, schedulers: Schedulers) -> None:
     import json
 
-    from studies.cluster.outlook import as_json
+    from studies.cluster.outlook import abandoned, as_json
 
     rows = []
     for one in found.seen:
@@ -98,4 +102,7 @@ def _print_json(study: StudyDir, found: Look) -> None:
         rows.append(row | {"path": str(one.run.path), "reused_from": one.run.reused_from})
     counts = Counter(one.condition.name for one in found.seen)
     content = {"study": study.name, "path": str(study.path), "counts": counts}
-    print(json.dumps(content | {"scheduler": as_json(study, found), "runs": rows}))
+    scheduler = as_json(study, found)
+    left = abandoned(study, lambda executor: schedulers.queue(executor, 0.0))
+    scheduler["unplanned"] = list(left.tasks) if left else []
+    print(json.dumps(content | {"scheduler": scheduler, "runs": rows}))

@@ -35,12 +35,15 @@ def test_each_program_is_called_once_whatever_is_shown(wm, study):
     assert many.calls(study.root) == ["squeue", "sacct"]
     assert "200 runs: 70 done, 4 running, 1 preempted, 5 failed, 120 pending" in out
     waits = next(line for line in out.splitlines() if line.startswith("120 pending: "))
-    assert sorted(waits.partition(": ")[2].split(", ")) == ["41 Priority", "79 JobArrayTaskLimit"]
-    assert "1 preempted, queued again: 1 BeginTime" in out
-    assert "job 77 submits again what the policies allow: PENDING (Dependency)" in out
+    assert sorted(waits.partition(": ")[2].split(", ")) == [
+        "41 others come first (Priority)",
+        "79 as many run as may at once (JobArrayTaskLimit)",
+    ]
+    assert "1 preempted, queued again: not before a time (BeginTime)" in out
+    assert "job 77 submits again what the policies allow: PENDING, other jobs have to end first" in out
     assert "1000_70  n2" in out
     assert "3 runs, same error: time-limit: the 1 h of its job ran out" in out
-    assert "wm submit many: continues after time-limit" in out
+    assert "the follow-up job tries again: continues after time-limit" in out
     assert "2 runs, same error: code: ValueError: a bug" in out
     assert "wm retry many --kind code" in out
     assert "neither done nor in the queue" not in out
@@ -153,3 +156,34 @@ def test_schedulers_forget_what_is_old():
     assert schedulers.asked == asked
     schedulers.forget(116.0)
     assert schedulers.asked == {}
+
+
+def test_a_narrow_terminal_breaks_no_word_and_no_line_ends_with_blanks(wm, study, monkeypatch):
+    wide = set(wm("status", "many")[1].split())
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "dumb")  # 80 columns, no colours
+    lines = wm("status", "many")[1].splitlines()
+    assert max(map(len, lines)) <= 80
+    assert not [line for line in lines if line != line.rstrip()]
+    assert {word for line in lines for word in line.split()} <= wide
+
+
+def test_runs_that_the_plan_lost_are_named_while_the_queue_has_them(wm, study):
+    lines = study.plan_file.read_text().splitlines(keepends=True)
+    study.plan_file.write_text("".join(lines[:-2]))
+    out = wm("status", "many")[1]
+    assert (
+        "2 runs that the plan no longer has are still in the queue (1001_98, 1001_99): "
+        "wm cancel many --unplanned" in out
+    )
+    assert json.loads(wm("status", "many", "--json")[1])["scheduler"]["unplanned"] == ["1001_98", "1001_99"]
+    study.plan_file.write_text("".join(lines[1:]))  # the first is done
+    assert "the plan no longer has" not in wm("status", "many")[1]
+
+
+def test_what_was_refused_is_said_with_the_command(wm, study):
+    for array in records.Dispatch(study.path).arrays:
+        records.Dispatch(study.path).answered(array, error="Invalid qos\nset another")
+    out = wm("status", "many", "--only", "seed=4")[1]
+    assert "40 are neither done nor in the queue: wm submit many" in out
+    assert "of the last submission some was refused: Invalid qos" in out

@@ -75,7 +75,7 @@ def test_the_time_left_is_shared_by_what_runs_side_by_side(tmp_path):
     assert cost.time_left(runs, states, {}, 2) is None  # nothing but time limits is known
     finish(runs[0]).metrics.write_text('{"kind": "cost", "wall_seconds": 600}\n')
     states[runs[0].hex] = "done"
-    mean = "the mean of finished runs of the same design and task"
+    mean = "from finished runs"
     assert cost.time_left(runs, states, {}, 1) == (1800, f"{mean}; 1 at a time")
     assert cost.time_left(runs, states, {runs[1].hex: 0.5, runs[2].hex: 0.25}, 2) == (
         675,
