@@ -171,20 +171,22 @@ def show_hours(price: dict[str, Any], name: str | None) -> None:
     """
     basis = price["basis"]
     print(f"\n{_count(price['left'], 'run')} of {price['runs']} to do")
-    print(f"  {_hours(price['hours'])} one after another ({basis['hours']})")
+    print(f"  {hours_in_words(price['hours'])} one after another ({basis['hours']})")
     if price["gpu_hours"]:
-        print(f"  {_hours(price['gpu_hours'])} of a GPU")
+        print(f"  {hours_in_words(price['gpu_hours'])} of a GPU")
     if price["eta_hours"] is not None:
-        print(f"  {_hours(price['eta_hours'])} with {price['at_once']} at a time")
+        print(f"  {hours_in_words(price['eta_hours'])} with {price['at_once']} at a time")
     if name and basis["runs"].get("limit"):
         print(f"  measure what a run takes with: wm estimate {name}")
 
 
-def _hours(hours: float) -> str:
-    """`1,200.5 hours`, or `21 s`."""
+def hours_in_words(hours: float) -> str:
+    """`1,200.5 hours`, `48 hours` or `21 s`."""
     from studies.progress import duration
 
-    return f"{hours:,.1f} hours" if hours > _SHORT else duration(3600 * hours) if hours else "0 hours"
+    if 0 < hours <= _SHORT:
+        return duration(3600 * hours)
+    return f"{hours:,.1f}".removesuffix(".0") + " hours"
 
 
 def _show_cost(price: dict[str, Any], name: str) -> None:

@@ -12,7 +12,6 @@ from studies.cli.options import RUN, Only, Overrides, Prefix, Runs, Study, say
 if TYPE_CHECKING:
     from studies.cluster.submitting import Draft
     from studies.plan import Plan
-    from studies.store import StoredRun
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
@@ -143,6 +142,7 @@ def _check(found: Plan, drafted: Draft, executor: str) -> None:
 
 def _say_draft(name: str, drafted: Draft) -> None:
     """What would be submitted, and what is left."""
+    from studies.cli.planning import hours_in_words
     from studies.cluster.handing import described
     from studies.cluster.telling import left, started
 
@@ -150,14 +150,14 @@ def _say_draft(name: str, drafted: Draft) -> None:
         say(f"array {number} of {len(drafted.now)}: {described(array)}")
     if drafted.later:
         tasks = sum(len(array.tasks) for array in drafted.later)
-        say(f"{tasks} tasks for which the queue has no room now would come later")
+        say(f"{_count(tasks, 'task')} for which the queue has no room now would come later")
     if words := left(drafted.choices, name):
         say(words)
     runs = sum(array.runs for array in drafted.now)
     hours = sum(len(array.tasks) * array.allocation.hours for array in drafted.now)
-    text = f"would submit {drafted.tasks} tasks of {runs} runs, at most {hours:,.0f} hours in all"
+    what = f"{_count(drafted.tasks, 'task')} of {_count(runs, 'run')}, at most {hours_in_words(hours)} in all"
     detail = started(drafted.choices)
-    say(f"{text}: {detail}" if drafted.now else "would submit nothing")
+    say(f"would submit {what}: {detail}" if drafted.now else "would submit nothing")
 
 
 def _asks(question: str) -> bool:
@@ -191,7 +191,8 @@ def cancel(
     opened = store.open_study(study, store.runs_root(runs), strict=runs is not None)
     chosen = store.select(opened.planned, only or [], run_ or [])
     _check_kinds(kind or [])
-    if not (only or run_ or kind or yes) and not _asks(f"all {_count(chosen)} of {opened.name} are to stop."):
+    every = f"all {_count(len(chosen), 'run')} of {opened.name} are to stop."
+    if not (only or run_ or kind or yes) and not _asks(every):
         raise UserError("nothing was cancelled")
     done = cancelling.cancel(opened, chosen, kind or [])
     ended = f"{done.tasks} task{'s' * (done.tasks != 1)} ended"
@@ -208,13 +209,12 @@ def cancel(
     if done.running or done.waiting:
         say(f"continue with: wm submit {opened.name}")
     if done.unasked:
-        raise UserError(
-            f"{' and '.join(done.silent)} does not answer: {_count(done.unasked)} there not cancelled; try again"
-        )
+        silent, left = " and ".join(done.silent), _count(len(done.unasked), "run")
+        raise UserError(f"{silent} does not answer: {left} there not cancelled; try again")
 
 
-def _count(runs: list[StoredRun]) -> str:
-    return f"{len(runs)} run{'s' * (len(runs) != 1)}"
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def _check_kinds(kinds: list[str]) -> None:

@@ -172,6 +172,15 @@ def start_racer(run: Path) -> subprocess.Popen:
     )
 
 
+def test_an_owner_says_which_element_of_an_array_it_is(monkeypatch):
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "16")
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    monkeypatch.delenv("SLURM_ARRAY_TASK_ID", raising=False)
+    assert ", SLURM job 16, since 20" in str(claim.this_process())
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "0")
+    assert ", SLURM job 16_0, since 20" in str(claim.this_process())
+
+
 def test_race_with_kills_has_one_owner_at_any_time(tmp_path):
     """Racers hold a kernel lock while they own: a second owner would find it taken."""
     (tmp_path / "witness").touch()

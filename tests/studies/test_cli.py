@@ -13,6 +13,7 @@ import pytest
 import studies.cli
 from harness.rundir import RunDir
 from studies import store
+from studies.cli.inspecting import _attempts
 from tests.studies import fakes
 
 ROOT = Path(studies.cli.__file__).parent.parent.parent
@@ -233,6 +234,18 @@ def test_show_logs_and_difference(wm, tmp_path):
     assert status == 2
     assert good.id in err
     assert bad.id in err
+
+
+def test_an_attempt_says_whether_it_goes_on_and_which_snapshot_its_code_was():
+    start = {"event": "start", "attempt": 1, "time": 0.0, "code": "da8b00112233"}
+    codes = ["da8b00112233", "da8b00112233 (code/74e6)"]
+    for root, code in zip(("/home/me/wm", "/runs/mine/code/74e6"), codes, strict=True):
+        table = _attempts([start | {"code_root": root}], running=True)
+        assert list(table.columns[-1].cells) == [code]
+        assert list(table.columns[3].cells) == ["running"]
+    table = _attempts([start, start | {"attempt": 2}], running=True)
+    assert list(table.columns[3].cells) == ["cut short", "running"]
+    assert list(_attempts([start], running=False).columns[3].cells) == ["cut short"]
 
 
 def test_retry(wm, tmp_path):

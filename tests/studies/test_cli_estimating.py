@@ -92,7 +92,8 @@ def test_a_short_run_that_fails_is_named_and_the_others_count(here):
     assert "fails on toy/point-mass told nothing: failed:code: ValueError: a bug" in err
     assert "wm logs" in err
     rows = {line.split()[0]: line for line in out.splitlines() if "point-mass" in line}
-    assert "not measured" in rows["fails"]
+    assert rows["fails"].split()[-9:] == ["toy/point-mass", *"------", "not", "measured"]
+    assert "measure what a run takes" not in out
     assert "wm estimate on n1" in rows["works"]
 
 

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from harness.errors import UserError
 from studies.cli import planning
+from studies.cli.planning import hours_in_words
 from studies.freeze import freeze
 from studies.language import StudyError
 from studies.plan import read_plan
@@ -150,3 +151,8 @@ def test_the_starters_comments_are_right_too(wm, tmp_path):
 def test_schema_prints_and_checks_the_file(wm):
     assert wm("schema").stdout == schema_text()
     assert "is current" in wm("schema", "--check").stderr
+
+
+def test_times_are_told_in_units_that_show_them():
+    words = [hours_in_words(hours) for hours in (0, 21 / 3600, 0.5, 2.5, 48, 1200.54)]
+    assert words == ["0 hours", "21 s", "30 min", "2.5 hours", "48 hours", "1,200.5 hours"]
