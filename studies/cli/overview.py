@@ -106,7 +106,7 @@ def _queue_lines(study: StudyDir, look: Look, schedulers: Schedulers) -> Iterato
     for job in follow_ups(study, look):
         why = f", {plain(job.reason)}" if job.reason else ""
         yield f"job {job.key} submits again what the policies allow: {job.state}{why}"
-    if left := abandoned(study, lambda executor: schedulers.queue(executor, 0.0)):
+    if left := abandoned(study, study.planned, lambda executor: schedulers.queue(executor, 0.0)):
         yield left.sentence(study.name)
     yield from unanswered(look)
 

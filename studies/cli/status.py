@@ -103,6 +103,6 @@ def _print_json(study: StudyDir, found: Look, schedulers: Schedulers) -> None:
     counts = Counter(one.condition.name for one in found.seen)
     content = {"study": study.name, "path": str(study.path), "counts": counts}
     scheduler = as_json(study, found)
-    left = abandoned(study, lambda executor: schedulers.queue(executor, 0.0))
+    left = abandoned(study, study.planned, lambda executor: schedulers.queue(executor, 0.0))
     scheduler["unplanned"] = list(left.tasks) if left else []
     print(json.dumps(content | {"scheduler": scheduler, "runs": rows}))

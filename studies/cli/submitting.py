@@ -10,8 +10,13 @@ import typer
 from studies.cli.options import RUN, Only, Overrides, Prefix, Runs, Study, say
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from studies.cluster.cancelling import Cancelled
     from studies.cluster.submitting import Draft
+    from studies.cluster.types import Cluster
     from studies.plan import Plan
+    from studies.store import StoredRun, StudyDir
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
@@ -91,6 +96,7 @@ def submit(
         for script in submitting.scripts(found.home, drafted, cluster):
             print(script)
         _say_draft(found.name, drafted)
+        _say_abandoned(found.home, found.runs, cluster, drafted)
         return
     kept = unreached(found)
     opened = freeze(found, adopt=adopt)  # what is refused above writes nothing
@@ -100,9 +106,18 @@ def submit(
     *lines, last = told(opened.name, outcome)
     for line in lines:
         say(line)
+    _say_abandoned(opened, opened.planned, cluster, outcome.draft)
     if outcome.handed is not None and outcome.handed.error:
         raise SubmissionError(last)
     say(last)
+
+
+def _say_abandoned(study: StudyDir, runs: Sequence[StoredRun], cluster: Cluster, drafted: Draft) -> None:
+    """What the queue still has of runs that the plan no longer has."""
+    from studies.cluster.outlook import abandoned
+
+    if left := abandoned(study, runs, {cluster.name: drafted.queue}.get):
+        say(left.sentence(study.name))
 
 
 def _executor(given: str | None, profile: str | None) -> str:
@@ -180,6 +195,10 @@ def cancel(
             help="Only runs that failed in this way or are tried again after it; may be repeated.",
         ),
     ] = None,
+    unplanned: Annotated[
+        bool,
+        typer.Option("--unplanned", help="Only runs in the queue that the plan no longer has."),
+    ] = False,
     yes: Yes = False,
     runs: Runs = None,
 ) -> None:
@@ -187,30 +206,59 @@ def cancel(
     from harness.errors import UserError
     from studies import store
     from studies.cluster import cancelling
+    from studies.survey import survey
 
     opened = store.open_study(study, store.runs_root(runs), strict=runs is not None)
     chosen = store.select(opened.planned, only or [], run_ or [])
     _check_kinds(kind or [])
-    every = f"all {_count(len(chosen), 'run')} of {opened.name} are to stop."
-    if not (only or run_ or kind or yes) and not _asks(every):
-        raise UserError("nothing was cancelled")
+    if unplanned:
+        if only or run_ or kind:
+            raise UserError(
+                "--unplanned goes with no other selection: it means all that the plan no longer has"
+            )
+        number, tasks = cancelling.cancel_unplanned(opened)
+        say(f"{_count(number, 'run')} that the plan no longer has cancelled, {_ended(tasks)}")
+        return
+    if not (only or run_ or kind or yes):
+        alive = sum(one.condition.name == "running" or one.condition.queued for one in survey(chosen))
+        are = "is" if alive == 1 else "are"
+        if alive and not _asks(f"{_count(alive, 'run')} of {opened.name} {are} to stop."):
+            raise UserError("nothing was cancelled")
     done = cancelling.cancel(opened, chosen, kind or [])
-    ended = f"{done.tasks} task{'s' * (done.tasks != 1)} ended"
-    say(f"{len(done.running)} running and {len(done.waiting)} waiting runs cancelled, {ended}")
-    for number, why in (
-        (len(done.finished), "done"),
-        (len(done.idle), "not in the queue"),
-        (len(done.elsewhere), "running outside of the queue (`wm run`): stop them there"),
-    ):
-        if number:
-            say(f"{number} not cancelled: {why}")
-    if done.follow_ups:
-        say("the job that was to look after the study is cancelled too")
-    if done.running or done.waiting:
-        say(f"continue with: wm submit {opened.name}")
+    for line in _told(done, opened.name):
+        say(line)
     if done.unasked:
         silent, left = " and ".join(done.silent), _count(len(done.unasked), "run")
         raise UserError(f"{silent} does not answer: {left} there not cancelled; try again")
+
+
+def _told(done: Cancelled, name: str) -> Iterator[str]:
+    """What a cancellation did and did not do."""
+    words = [
+        f"{len(runs):,} {what}"
+        for runs, what in ((done.running, "running"), (done.waiting, "waiting"))
+        if runs
+    ]
+    number = len(done.running) + len(done.waiting)
+    if number:
+        yield f"{' and '.join(words)} run{'s' * (number != 1)} cancelled, {_ended(done.tasks)}"
+    else:
+        yield "nothing was cancelled" + (f", {_ended(done.tasks)}" if done.tasks else "")
+    idle = ((count, f"{state}, not in the queue") for state, count in done.idle_states.items())
+    others = (
+        (len(done.finished), "done"),
+        *idle,
+        (len(done.elsewhere), "running outside of the queue (`wm run`): stop them there"),
+    )
+    yield from (f"{count:,} not cancelled: {why}" for count, why in others if count)
+    if done.follow_ups:
+        yield "the job that was to look after the study is cancelled too"
+    if number:
+        yield f"continue with: wm submit {name}"
+
+
+def _ended(tasks: int) -> str:
+    return f"{_count(tasks, 'task')} ended"
 
 
 def _count(number: int, noun: str) -> str:

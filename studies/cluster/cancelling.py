@@ -5,6 +5,7 @@ A marked run leaves its task within seconds (`studies.cluster.task`), so that ru
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -12,7 +13,7 @@ from harness.errors import UserError
 from studies.cluster import clusters
 from studies.cluster.handing import follow_ups
 from studies.cluster.lock import locked
-from studies.cluster.records import Dispatch
+from studies.cluster.records import Assignment, Dispatch
 from studies.cluster.types import Cluster, Queued
 from studies.cluster.unanswered import NO_ANSWER, reconcile
 from studies.status import FINISHED, Condition, Name
@@ -32,6 +33,7 @@ class Cancelled:
         finished: runs that have a result.
         elsewhere: runs that no task in the queue executes; nothing reaches them from here.
         idle: runs that were not in the queue; a follow-up that is left does not try them again.
+        idle_states: how many of them are in which state.
         tasks: that were ended or taken out of the queue.
         follow_ups: jobs that were to look after the study and were taken out of the queue.
         silent: schedulers that did not answer.
@@ -43,6 +45,7 @@ class Cancelled:
     finished: list[StoredRun] = field(default_factory=list)
     elsewhere: list[StoredRun] = field(default_factory=list)
     idle: list[StoredRun] = field(default_factory=list)
+    idle_states: Counter[str] = field(default_factory=Counter)
     tasks: int = 0
     follow_ups: int = 0
     silent: list[str] = field(default_factory=list)
@@ -67,12 +70,7 @@ def cancel(
         UserError: the study was never submitted, no scheduler answers that has it (nothing was marked), or another
             process submits the study.
     """
-    dispatch = Dispatch(study.path)
-    if not dispatch.exists:
-        raise UserError(f"{study.name} was never submitted; what `wm run` runs is stopped with Ctrl-C there")
-    if places is None:
-        names = dict.fromkeys(array.executor for array in dispatch.arrays)
-        places = {name: clusters.cluster_for(name) for name in names}
+    dispatch, places = _dispatched(study, places)
     with locked(dispatch.path):
         queues, silent = _queues(places)
         for name, queue in queues.items():
@@ -99,6 +97,59 @@ def cancel(
             cancelled.tasks += len(keys)
             cancelled.follow_ups += len(jobs)
     return cancelled
+
+
+def cancel_unplanned(study: StudyDir, places: Mapping[str, Cluster] | None = None) -> tuple[int, int]:
+    """Cancels the runs that the plan no longer has and the queue still has.
+
+    Args:
+        study: whose plan was edited.
+        places: as `cancel`.
+
+    Returns:
+        How many runs were cancelled, and how many tasks ended or taken out of the queue.
+
+    Raises:
+        UserError: as `cancel`.
+    """
+    dispatch, places = _dispatched(study, places)
+    with locked(dispatch.path):
+        queues, _ = _queues(places)
+        for name, queue in queues.items():
+            reconcile(dispatch, queue, name)
+        gone = set(dispatch.assignments) - {run.hex for run in study.planned}
+        marked = {digits for digits in gone if _is_listed(dispatch.assignments[digits][-1], queues)}
+        dispatch.mark(sorted(marked), "cancelled")
+        conditions = {one.run.hex: one.condition for one in survey(study.planned)}
+        ended = 0
+        for name, queue in queues.items():
+            keys = list(_tasks(dispatch, queue, gone, conditions, everything=False)) if marked else []
+            if keys:
+                places[name].cancel(keys)
+            ended += len(keys)
+    return len(marked), ended
+
+
+def _is_listed(last: Assignment, queues: Mapping[str, Mapping[str, Queued]]) -> bool:
+    task = queues.get(last.array.executor, {}).get(last.key or "")
+    return task is not None and task.name == last.array.name
+
+
+def _dispatched(
+    study: StudyDir, places: Mapping[str, Cluster] | None
+) -> tuple[Dispatch, Mapping[str, Cluster]]:
+    """The records of a study, and the clusters on which it has ever been.
+
+    Raises:
+        UserError: it was never submitted.
+    """
+    dispatch = Dispatch(study.path)
+    if not dispatch.exists:
+        raise UserError(f"{study.name} was never submitted; what `wm run` runs is stopped with Ctrl-C there")
+    if places is None:
+        names = dict.fromkeys(array.executor for array in dispatch.arrays)
+        places = {name: clusters.cluster_for(name) for name in names}
+    return dispatch, places
 
 
 def _queues(places: Mapping[str, Cluster]) -> tuple[dict[str, dict[str, Queued]], list[str]]:
@@ -140,6 +191,7 @@ def _sorted(seen: Iterator[Seen]) -> Cancelled:
             kind = found.running if condition.queued else found.elsewhere
         else:
             kind = found.waiting if condition.queued else found.idle
+            found.idle_states[str(condition)] += not condition.queued
         kind.append(one.run)
     return found
 

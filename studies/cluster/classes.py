@@ -15,6 +15,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from harness.registry import suggest
 from studies.cluster.granting import Granted
 from studies.cluster.records import Entry
 from studies.cluster.types import Limits, Partition
@@ -32,6 +33,23 @@ class Wanted:
     run: StoredRun
     entry: Entry
     granted: Granted
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """An array of the study that is in the queue.
+
+    Attributes:
+        job: its number.
+        parallel: of its resources.
+        left: its tasks that wait or run.
+        is_array: whether it has several tasks, so that their number at once can be limited.
+    """
+
+    job: str
+    parallel: int
+    left: int
+    is_array: bool = True
 
 
 Task = tuple[Wanted, ...]
@@ -75,12 +93,15 @@ def allocation(granted: Granted, runs: int) -> Granted:
     )
 
 
-def plan_arrays(wanted: Sequence[Wanted], limits: Limits) -> list[PlannedArray]:
+def plan_arrays(
+    wanted: Sequence[Wanted], limits: Limits, earlier: Sequence[Earlier] = ()
+) -> list[PlannedArray]:
     """The arrays of a submission, in the order in which they are to be submitted.
 
     Args:
         wanted: in the order of the plan.
         limits: of the cluster.
+        earlier: arrays of the study that are in the queue, which share its `parallel`.
     """
     classes: dict[Granted, list[Wanted]] = {}
     for one in sorted(wanted, key=lambda one: one.run.seed):  # stable: the plan's order within a seed
@@ -94,7 +115,7 @@ def plan_arrays(wanted: Sequence[Wanted], limits: Limits) -> list[PlannedArray]:
         for chunk in _chunks(part, max(1, limits.max_array_size))
     ]
     arrays.sort(key=lambda array: array.tasks[0][0].run.seed)
-    return _throttled(arrays)
+    return _throttled(arrays, earlier)
 
 
 def share(parallel: int, sizes: Sequence[int]) -> list[int]:
@@ -157,6 +178,29 @@ def raised(granted: Granted, factor: float, limits: Limits) -> Granted:
     return granted.model_copy(update={"memory_gb": math.floor(memory * 1000) / 1000})
 
 
+def unfit(array: PlannedArray, limits: Limits) -> str:
+    """Why no node of the cluster can ever run the tasks of an array, as far as it tells; empty if one may."""
+    asked, known = array.allocation, limits.partitions
+    if not known or "clusters" in (asked.sbatch or ""):
+        return ""
+    named = [name.strip() for name in (asked.partition or "").split(",") if name.strip()]
+    for name in named:
+        if name not in known:
+            return f"partition {name}: there is none{suggest(name, known)}; there are {', '.join(known)}"
+    places = _partitions(asked, limits)
+    where = f"of {'partition ' * bool(named)}{', '.join(named) if named else 'the default partition'}"
+    gpus = max((one.gpus for one in places), default=None)
+    if gpus is not None and not asked.gres and asked.gpus > gpus:
+        return f"gpus {asked.gpus}: a node {where} has {gpus or 'none'}"
+    sizes = [one.memory_gb for one in places]
+    largest = max((size for size in sizes if size is not None), default=math.inf)
+    if None not in sizes and math.ceil(asked.memory_gb * 1024 - 1e-6) > largest * 1024:
+        runs = asked.runs_per_gpu
+        each = f" for {runs} runs side by side" if runs > 1 else ""
+        return f"memory_gb {asked.memory_gb:g}{each}: a node {where} has at most {largest:.4g}"
+    return ""
+
+
 def _longest_hours(granted: Granted, limits: Limits) -> float | None:
     """The hours that every partition allows in which the run may be put; None without a limit."""
     hours = [one.hours for one in _partitions(granted, limits)]
@@ -209,16 +253,37 @@ def _array(granted: Granted, tasks: Sequence[Task]) -> PlannedArray:
     return PlannedArray(granted.model_copy(update={"runs_per_gpu": largest}), tuple(tasks))
 
 
-def _throttled(arrays: Sequence[PlannedArray]) -> list[PlannedArray]:
+def _throttled(arrays: Sequence[PlannedArray], earlier: Sequence[Earlier]) -> list[PlannedArray]:
     """Arrays of one `parallel` share it."""
     result = list(arrays)
     for parallel in {array.resources.parallel for array in arrays} - {None}:
         assert parallel is not None
         members = [index for index, array in enumerate(arrays) if array.resources.parallel == parallel]
-        shares = share(parallel, [len(arrays[index].tasks) for index in members])
+        _, shares = _shares(parallel, [arrays[index] for index in members], earlier)
         for index, number in zip(members, shares, strict=True):
             result[index] = replace(arrays[index], parallel=number)
     return result
+
+
+def throttles(arrays: Sequence[PlannedArray], earlier: Sequence[Earlier]) -> dict[str, int]:
+    """How many tasks of earlier arrays may run at once beside new ones of the same `parallel`, by job."""
+    found: dict[str, int] = {}
+    for parallel in {one.parallel for one in earlier}:
+        members = [array for array in arrays if array.resources.parallel == parallel]
+        if members:
+            before = [one for one in earlier if one.parallel == parallel]
+            shares, _ = _shares(parallel, members, earlier)
+            found |= {one.job: most for one, most in zip(before, shares, strict=True) if one.is_array}
+    return found
+
+
+def _shares(
+    parallel: int, arrays: Sequence[PlannedArray], earlier: Sequence[Earlier]
+) -> tuple[list[int], list[int]]:
+    """The shares of the earlier arrays of one `parallel`, and those of the new ones."""
+    before = [one.left for one in earlier if one.parallel == parallel]
+    shares = share(parallel, [*before, *(len(array.tasks) for array in arrays)])
+    return shares[: len(before)], shares[len(before) :]
 
 
 def cut(array: PlannedArray, start: int, end: int) -> PlannedArray:

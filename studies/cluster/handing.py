@@ -102,21 +102,8 @@ class Handover:
             UserError: it was refused.
         """
         number = len(list(self.folder.glob("array-*.runs.jsonl")))
-        if not after:
-            resources = resources.model_copy(update={"begin": _SOON})
         return self.cluster.submit(
-            Order(
-                name=name,
-                folder=self.folder,
-                array=number,
-                size=1,
-                resources=resources,
-                parallel=None,
-                environment=self.environment,
-                python=python_of(resources),
-                after=tuple(after),
-                call=FOLLOW_UP,
-            )
+            follow_up_order(self.folder, number, name, resources, after, self.environment)
         )
 
     def _forget_failure(self, path: Path) -> bool:
@@ -238,6 +225,31 @@ def order(array: Array, planned: PlannedArray, environment: Mapping[str, str]) -
         parallel=planned.parallel,
         environment=environment,
         python=python_of(planned.resources),
+    )
+
+
+def follow_up_order(
+    folder: Path,
+    number: int,
+    name: str,
+    resources: Granted,
+    after: Sequence[str],
+    environment: Mapping[str, str],
+) -> Order:
+    """What a cluster is told of a follow-up; without jobs to wait for it starts soon."""
+    if not after:
+        resources = resources.model_copy(update={"begin": _SOON})
+    return Order(
+        name=name,
+        folder=folder,
+        array=number,
+        size=1,
+        resources=resources,
+        parallel=None,
+        environment=environment,
+        python=python_of(resources),
+        after=tuple(after),
+        call=FOLLOW_UP,
     )
 
 

@@ -91,6 +91,9 @@ class Local:
             except OSError as error:
                 raise UserError(f"{pool.path}: {error.strerror or error}") from error
 
+    def throttle(self, job: str, parallel: int) -> None:
+        """Nothing: the next array begins once all tasks of this one have begun."""
+
     def limits(self) -> Limits:
         """None."""
         return Limits(max_array_size=_TASKS)

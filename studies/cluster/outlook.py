@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from studies.cluster.reasons import plain
 from studies.cluster.records import Assignment, Dispatch, read_events, read_submission
 from studies.cluster.types import Queued
 from studies.status import FINISHED
-from studies.store import StudyDir
+from studies.store import StoredRun, StudyDir
 from studies.survey import Look, Seen
 
 _MOST_KEYS = 5
@@ -86,19 +86,22 @@ class Abandoned:
         )
 
 
-def abandoned(study: StudyDir, queue: Callable[[str], Mapping[str, Queued] | None]) -> Abandoned | None:
+def abandoned(
+    study: StudyDir, runs: Iterable[StoredRun], queue: Callable[[str], Mapping[str, Queued] | None]
+) -> Abandoned | None:
     """What is still in the queue of runs that the plan no longer has; None if there is nothing.
 
     Args:
         study: whose plan may have been edited.
+        runs: of the plan.
         queue: of an executor; None if it does not answer. It is asked only where the plan has lost runs that are not
             known to have ended.
     """
     dispatch = Dispatch(study.path)
     if not dispatch.exists:
         return None
-    planned = {run.hex for run in study.planned}
-    runs: dict[str, None] = {}
+    planned = {run.hex for run in runs}
+    left: dict[str, None] = {}
     tasks: dict[str, None] = {}
     for digits, history in dispatch.assignments.items():
         if digits in planned or _has_ended(digits, history[-1], dispatch):
@@ -106,8 +109,8 @@ def abandoned(study: StudyDir, queue: Callable[[str], Mapping[str, Queued] | Non
         last = history[-1]
         task = (queue(last.array.executor) or {}).get(last.key or "")
         if last.key is not None and task is not None and task.name == last.array.name:
-            runs[digits] = tasks[last.key] = None
-    return Abandoned(len(runs), list(tasks)) if runs else None
+            left[digits] = tasks[last.key] = None
+    return Abandoned(len(left), list(tasks)) if left else None
 
 
 def _has_ended(digits: str, last: Assignment, dispatch: Dispatch) -> bool:

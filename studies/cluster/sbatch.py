@@ -29,8 +29,17 @@ colon ends an entry of PYTHONPATH.
 _WITHOUT_LIMIT = 10**9  # requeues that submitit allows: the policies limit them, nothing else
 _OURS = {
     *("array", "dependency", "error", "job-name", "no-requeue", "ntasks"),
-    *("output", "parsable", "requeue", "test-only", "wait", "wrap"),
+    *("output", "parsable", "requeue", "test-only", "wait", "wrap", "nodes", "ntasks-per-node"),
 }
+_FIELDS = {
+    **dict.fromkeys(("mem", "mem-per-cpu", "mem-per-gpu"), "memory_gb"),
+    **dict.fromkeys(("gpus", "gpus-per-node", "gpus-per-task", "gpus-per-socket"), "gpus"),
+    **dict.fromkeys(("cpus-per-task", "cpus-per-gpu"), "cpus"),
+    "time": "hours",
+    **{name: name for name in ("partition", "account", "qos", "constraint", "gres", "exclude", "nodelist")},
+    **{name: name for name in ("reservation", "nice", "begin")},
+}
+"""The field of the resources that says what an option says."""
 
 
 def executor(order: Order) -> SlurmExecutor:
@@ -147,6 +156,15 @@ def parameters(order: Order) -> dict[str, Any]:
     }
 
 
+def check_lines(resources: Granted) -> None:
+    """Refuses lines of `resources.sbatch` that no job can have.
+
+    Raises:
+        UserError: there is one.
+    """
+    _own(resources)
+
+
 def _list(text: str | None) -> str | None:
     """Names without the blanks that a person may put between them."""
     return text and ",".join(name.strip() for name in text.split(","))
@@ -183,6 +201,10 @@ def _own(resources: Granted) -> dict[str, Any]:
         name, value = match.groups()
         if name in _OURS:
             raise UserError(f"resources.sbatch: wm itself sets --{name}; leave the line out")
+        if name in _FIELDS:
+            raise UserError(
+                f"resources.sbatch: --{name} would override what wm sets; use `resources.{_FIELDS[name]}`"
+            )
         words = shlex.split(value) if value else []
         # submitit's own names have underscores: this replaces its line instead of adding a second one
         found[name if name in {"open-mode", "signal"} else name.replace("-", "_")] = (

@@ -135,6 +135,16 @@ class Slurm:
                     f"scancel: {left[0]}\n`wm cancel` again once SLURM answers; `wm doctor` checks it"
                 )
 
+    def throttle(self, job: str, parallel: int) -> None:
+        """Lets at most so many tasks of an array run at once; those that run go on.
+
+        Raises:
+            UserError: SLURM could not be asked, or does not allow it.
+        """
+        answer = ask("scontrol", "update", f"JobId={job}", f"ArrayTaskThrottle={parallel}")
+        if not answer.ok:
+            raise UserError(f"scontrol: {answer.error}")
+
     def limits(self) -> Limits:
         """What a submission must keep to.
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -25,13 +25,14 @@ from harness.config import RunConfig
 from harness.errors import UserError
 from harness.own import own_paths
 from studies import machine
-from studies.cluster import granting, sbatch, snapshot
+from studies.cluster import granting, snapshot
 from studies.cluster.choosing import Choice, choose, settled
-from studies.cluster.classes import PlannedArray, Wanted, fitting, plan_arrays, raised
+from studies.cluster.classes import Earlier, PlannedArray, Wanted, fitting, plan_arrays, raised, throttles
 from studies.cluster.classes import settled as within
 from studies.cluster.handing import (
     Handed,
     Handover,
+    follow_up_order,
     follow_ups,
     followed,
     hand_over,
@@ -43,6 +44,7 @@ from studies.cluster.lock import locked
 from studies.cluster.owners import name_of
 from studies.cluster.profile import load_profile
 from studies.cluster.records import Array, Dispatch
+from studies.cluster.refusing import check_arrays, check_place
 from studies.cluster.stopping import held_back
 from studies.cluster.types import Cluster, Queued
 from studies.cluster.unanswered import ask_queue, reconcile
@@ -102,6 +104,7 @@ class Draft:
         later: what the queue has no room for.
         queue: as it was asked before the runs were looked at.
         follow_up: resources of the follow-up job; None: there is to be none.
+        throttles: how many tasks of arrays that are in the queue may then run at once, by job.
     """
 
     choices: list[Choice]
@@ -109,6 +112,7 @@ class Draft:
     later: list[PlannedArray]
     queue: Mapping[str, Queued]
     follow_up: granting.Granted | None
+    throttles: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def tasks(self) -> int:
@@ -178,17 +182,16 @@ def draft(
         queue: if it was just asked.
 
     Raises:
-        UserError: the scheduler does not answer, or there is no such profile.
+        UserError: the scheduler does not answer, there is no such profile, or the cluster has no place for a run.
     """
-    _check_place(study.path, cluster.name)
+    check_place(study.path, cluster.name)
     queue = ask_queue(cluster) if queue is None else queue
     profile = load_profile(options.profile)
     limits = cluster.limits()
     measured = measured_for(study)
     seen = settled(runs, options.patience, queue)
-    choices = choose(
-        seen, Dispatch(study.path), queue, profile.policies, automatic=options.follows is not None
-    )
+    dispatch = Dispatch(study.path)
+    choices = choose(seen, dispatch, queue, profile.policies, automatic=options.follows is not None)
     wanted = [
         Wanted(
             choice.run,
@@ -207,26 +210,31 @@ def draft(
         for choice in choices
         if choice.decision.start
     ]
-    arrays = plan_arrays(wanted, limits)
+    earlier = _earlier(dispatch, queue) if cluster.name == "slurm" else []
+    arrays = plan_arrays(wanted, limits, earlier)
+    if (
+        options.follows is None
+    ):  # nobody reads what a follow-up refuses, and other arrays need not wait for it
+        check_arrays(arrays, limits, cluster.name)
     follow_up = None
     if options.follow_up and profile.follow_up is not False:
         like = wanted[0].granted if wanted else granting.Granted()
         follow_up = within(granting.follow_up(like, profile.follow_up), limits)
     now, later = fitting(arrays, limits, len(queue), reserve=int(follow_up is not None))
-    return Draft(choices, now, later, queue, follow_up)
+    return Draft(choices, now, later, queue, follow_up, throttles(arrays, earlier))
 
 
-def _check_place(path: Path, executor: str) -> None:
-    """Refuses a directory in which jobs cannot work: PYTHONPATH ends an entry at a colon.
-
-    Raises:
-        UserError: it is one.
-    """
-    for sign in sbatch.UNFIT if executor == "slurm" else ":":
-        if sign in str(path):
-            raise UserError(
-                f"{path}: jobs cannot work in a directory with {sign} in its path; set --runs to another"
-            )
+def _earlier(dispatch: Dispatch, queue: Mapping[str, Queued]) -> list[Earlier]:
+    """The arrays in SLURM's queue that share a `parallel`."""
+    found = []
+    for array in dispatch.arrays:
+        if array.executor != "slurm" or array.job is None or array.resources.parallel is None:
+            continue
+        keys = [array.key(index) or "" for index in range(len(array.tasks))]
+        left = sum(key in queue and queue[key].name == array.name for key in keys)
+        if left:
+            found.append(Earlier(array.job, array.resources.parallel, left, is_array=len(keys) > 1))
+    return found
 
 
 def check_disk(study: StudyDir, drafted: Draft) -> None:
@@ -310,6 +318,7 @@ def _hand_over(
     )
     handover = Handover(dispatch, folder, cluster, code.environment())
     look_after = partial(_look_after, handover, name, drafted.follow_up, alone)
+    _throttle(drafted, cluster, options.say)
     with held_back() as stop:
         handed = hand_over(
             handover,
@@ -321,6 +330,15 @@ def _hand_over(
         if handed.arrays or alone or soon:
             look_after(handed)
     return handed
+
+
+def _throttle(drafted: Draft, cluster: Cluster, say: Callable[[str], None]) -> None:
+    """Lets arrays that are in the queue leave room for the new ones under a `parallel`."""
+    for job, most in drafted.throttles.items() if drafted.now else ():
+        try:
+            cluster.throttle(job, most)
+        except UserError as error:
+            say(f"job {job} keeps its own limit of tasks at once, beside that of the new ones: {error}")
 
 
 def _lost(lock: Claim) -> str:
@@ -349,17 +367,25 @@ def _look_after(
 
 
 def scripts(study: StudyDir, drafted: Draft, cluster: Cluster) -> list[str]:
-    """What the scheduler would be handed, one text an array; the numbers in its names are not settled yet."""
+    """What the scheduler would be handed, one text an array and one for the follow-up; the numbers in the names are
+    not settled yet.
+    """
     folder = study.path / "dispatch" / "NUMBER"
     code = snapshot.Snapshot(study.path / "code" / "DIGEST", "", None, None, 0.0, "")
     arrays = [
         Array(folder, number, f"wm-{study.name}-NUMBER-{number}", cluster.name, 0.0, one.resources, ())
         for number, one in enumerate(drafted.now)
     ]
-    return [
-        cluster.script(order(array, planned, code.environment()))
-        for array, planned in zip(arrays, drafted.now, strict=True)
+    orders = [
+        order(array, planned, code.environment()) for array, planned in zip(arrays, drafted.now, strict=True)
     ]
+    if drafted.follow_up is not None and orders:
+        after = [f"JOB{number}" for number in range(1, len(orders) + 1)]
+        name = f"wm-{study.name}-follow-up-NUMBER"
+        orders.append(
+            follow_up_order(folder, len(orders), name, drafted.follow_up, after, code.environment())
+        )
+    return [cluster.script(one) for one in orders]
 
 
 def _own(runs: Sequence[StoredRun]) -> list[str]:

@@ -77,7 +77,14 @@ def left(choices: Collection[Choice], study: str) -> str:
     failed = counts["failed"] + counts["lost"]
     if failed:
         are = "failed run is" if failed == 1 else "failed runs are"
-        words += f"{'; ' if words else ''}{failed} {are} left: wm status {study}"
+        words += f"{'; ' if words else ''}{failed} {are} left: wm status {study} says why"
+        kinds = dict.fromkeys(
+            choice.seen.condition.kind or choice.seen.condition.name
+            for choice in choices
+            if not choice.decision.start and _state(choice) == "failed"
+        )
+        again = f"wm retry {study}" + (f" --kind {next(iter(kinds))}" if len(kinds) == 1 else "")
+        words += f"; once it is mended: {again}, then wm submit {study}"
     return words
 
 

@@ -207,6 +207,14 @@ class Cluster(Protocol):
         """
         ...
 
+    def throttle(self, job: str, parallel: int) -> None:
+        """Lets at most so many tasks of an array run at once; those that run go on.
+
+        Raises:
+            UserError: the scheduler could not be asked, or does not allow it.
+        """
+        ...
+
     def limits(self) -> Limits:
         """What a submission must keep to.
 

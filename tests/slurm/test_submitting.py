@@ -76,8 +76,11 @@ def test_a_dry_run_prints_the_scripts_and_writes_nothing(lab):
 REFUSALS = {
     "account": ({"account": "nobody"}, "Invalid account"),
     "qos": ({"qos": "nothing"}, "Invalid qos"),
-    "partition": ({"partition": "nowhere"}, "partition"),
-    "time": ({"sbatch": "time=100:00:00"}, "time limit"),
+}
+KNOWN = {
+    "partition": ({"partition": "nowhere"}, "there are "),
+    "memory": ({"memory_gb": 10_000}, "has at most"),
+    "time": ({"sbatch": "time=100:00:00"}, "use `resources.hours`"),
 }
 
 
@@ -90,6 +93,16 @@ def test_what_sbatch_refuses_is_told_in_its_words_and_leaves_nothing_behind(lab,
     assert not study.jobs()
     assert set(study.states().values()) == {"pending"}
     assert not [file for file in study.path.rglob("*") if file.suffix in {".pkl", ".sh"}]
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_what_the_cluster_has_told_is_refused_before_anything_is_written(lab, name):
+    resources, words = KNOWN[name]
+    study = lab.study(f"known-{name}", ["quick"], resources=resources)
+    for options in (("--dry-run",), ()):
+        assert words in study.wm("submit", str(study.file), *options, status=2).stderr
+    assert not study.path.exists()
+    assert not study.jobs()
 
 
 def test_of_what_a_limit_on_jobs_lets_in_only_the_rest_waits(lab):

@@ -6,7 +6,7 @@ import pytest
 
 from studies.cluster import snapshot
 from studies.cluster.records import Dispatch
-from studies.cluster.types import Limits
+from studies.cluster.types import Limits, Partition
 from tests.studies.cluster.fakecluster import FakeCluster, empty_snapshot, write_state
 from tests.studies.test_cli import write
 
@@ -55,6 +55,7 @@ def test_a_dry_run_prints_the_scripts_and_writes_nothing(wm, tmp_path, cluster):
     status, out, err = wm("submit", file, "--executor", "slurm", "--dry-run")
     assert status == 0
     assert out.startswith("#!/bin/bash\n#SBATCH --job-name=wm-mine-")
+    assert "--job-name=wm-mine-follow-up-NUMBER" in out
     assert err.splitlines() == [
         "array 1 of 1: 2 tasks, 2 runs, each task 2 cores, 8 GB, 24 h",
         "would submit 2 tasks of 2 runs, at most 48 hours in all: 2 new",
@@ -138,18 +139,58 @@ def test_what_has_no_room_is_told(wm, tmp_path, cluster):
     )
 
 
+@pytest.mark.parametrize(
+    ("resources", "words"),
+    [
+        ("partition: gpux", "partition gpux: there is none (did you mean gpu?); there are cpu, gpu"),
+        ("memory_gb: 65", "memory_gb 65: a node of the default partition has at most 64"),
+        ("sbatch: mem=3G", "resources.sbatch: --mem would override what wm sets; use `resources.memory_gb`"),
+    ],
+)
+def test_what_the_cluster_has_no_place_for_is_refused_before_anything_is_written(
+    wm, tmp_path, cluster, resources, words
+):
+    cpu = Partition("cpu", default=True, hours=12.0, nodes=4, gpus=0, memory_gb=64)
+    gpu = Partition("gpu", default=False, hours=48.0, nodes=4, gpus=4, memory_gb=128)
+    cluster.granted = Limits(1000, partitions={"cpu": cpu, "gpu": gpu})
+    profile(tmp_path, f"resources: {{default: {{{resources}}}}}\n")
+    status, out, err = wm("submit", write(tmp_path), "--executor", "slurm", "--dry-run")
+    assert (status, out) == (2, "")
+    assert words in err
+    assert wm("submit", "mine.yaml", "--executor", "slurm")[0] == 2
+    assert not (tmp_path / "runs").exists()
+
+
+def test_jobs_of_runs_that_the_plan_lost_are_named_and_cancelled(wm, tmp_path, cluster):
+    file = write(tmp_path)
+    wm("submit", file, "--executor", "slurm")
+    gone, _ = home(tmp_path).planned
+    text = (tmp_path / "mine.yaml").read_text()
+    (tmp_path / "mine.yaml").write_text(text.replace("[quick, slow]", "[slow]"))
+    said = "1 run that the plan no longer has is still in the queue (100_0): wm cancel mine --unplanned"
+    assert said in wm("submit", file, "--executor", "slurm", "--dry-run")[2]
+    assert said in wm("submit", file, "--executor", "slurm")[2]
+    assert said in wm("status", "mine")[1]
+    assert wm("cancel", "mine", "--unplanned")[2] == (
+        "1 run that the plan no longer has cancelled, 1 task ended\n"
+    )
+    assert cluster.cancelled == ["100_0"]
+    assert Dispatch(home(tmp_path).path).marks[gone.hex].name == "cancelled"
+    assert "no longer has" not in wm("status", "mine")[1]
+
+
 def test_cancel_all_asks_first(wm, tmp_path, cluster):
     wm("submit", write(tmp_path), "--executor", "slurm")
     cluster.runs("100_0")
     write_state(home(tmp_path).planned[0], "done")
     status, _, err = wm("cancel", "mine")
     assert status == 2
-    assert "all 2 runs of mine are to stop. There is no terminal to ask on: add --yes" in err
+    assert "1 run of mine is to stop. There is no terminal to ask on: add --yes" in err
     assert not cluster.cancelled
     status, _, err = wm("cancel", "mine", "--yes")
     assert status == 0
     assert err.splitlines() == [
-        "0 running and 1 waiting runs cancelled, 2 tasks ended",
+        "1 waiting run cancelled, 2 tasks ended",
         "1 not cancelled: done",
         "the job that was to look after the study is cancelled too",
         "continue with: wm submit mine",
@@ -160,7 +201,7 @@ def test_cancel_a_selection_does_not_ask(wm, tmp_path, cluster):
     wm("submit", write(tmp_path), "--executor", "slurm")
     status, _, err = wm("cancel", "mine", "--only", "design=quick")
     assert status == 0
-    assert err.splitlines()[0] == "0 running and 1 waiting runs cancelled, 1 task ended"
+    assert err.splitlines()[0] == "1 waiting run cancelled, 1 task ended"
     assert cluster.cancelled == ["100_0"]
 
 

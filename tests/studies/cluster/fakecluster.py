@@ -29,6 +29,7 @@ class FakeCluster:
         self.room = None  # a limit that nobody tells
         self.dies = lambda order: False  # after it took the order, before it answers
         self.cancelled = []
+        self.throttled = {}
 
     def submit(self, order):
         if self.refuses(order):
@@ -59,6 +60,9 @@ class FakeCluster:
         self.cancelled += keys
         for key in keys:
             self.end(key, "CANCELLED")
+
+    def throttle(self, job, parallel):
+        self.throttled[job] = parallel
 
     def limits(self):
         return self.granted

@@ -148,6 +148,9 @@ class Simulation:
                 if key in {task.key, task.key.partition("_")[0]} and task.ended is None:
                     self.end(task, "CANCELLED")
 
+    def throttle(self, job, parallel) -> None:
+        pass
+
     def limits(self) -> Limits:
         return self._limits
 

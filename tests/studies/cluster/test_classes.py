@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from studies.cluster.classes import Wanted, allocation, fitting, plan_arrays, raised, share
+from studies.cluster.classes import (
+    Earlier,
+    Wanted,
+    allocation,
+    fitting,
+    plan_arrays,
+    raised,
+    share,
+    throttles,
+    unfit,
+)
 from studies.cluster.granting import Granted
 from studies.cluster.records import Entry
 from studies.cluster.types import Limits, Partition
@@ -193,3 +203,27 @@ def test_the_limit_of_the_account_and_qos_that_are_named():
         planned = plan_arrays(numbered([(seed, Granted(**resources)) for seed in range(10)]), limits)
         now, later = fitting(planned, limits, queued=20)
         assert (sum(array.runs for array in now), sum(array.runs for array in later)) == (size, 10 - size)
+
+
+def test_arrays_in_the_queue_share_a_parallel_with_new_ones():
+    earlier = [Earlier("1", 4, left=30), Earlier("2", 4, left=1, is_array=False), Earlier("3", 9, left=9)]
+    arrays = plan_arrays(numbered((seed, GRANTS[4]) for seed in range(10)), LIMITS, earlier)
+    assert [array.parallel for array in arrays] == [1]
+    assert throttles(arrays, earlier) == {"1": 2}
+    assert throttles([], earlier) == {}
+
+
+@pytest.mark.parametrize(
+    ("granted", "words"),
+    [
+        (Granted(gpus=8, partition="short, long"), "gpus 8: a node of partition short, long has 4"),
+        (Granted(gpus=8, gres="gpu:8"), ""),
+        (Granted(gpus=4, memory_gb=1e6), ""),  # nobody says how much a node has
+        (Granted(partition="lung"), "partition lung: there is none (did you mean long?)"),
+        (Granted(partition="lung", sbatch="clusters=other"), ""),
+    ],
+)
+def test_what_no_node_can_run_is_known_before(granted, words):
+    (array,) = plan_arrays([wanted(0, granted)], Limits(10, partitions=PARTITIONS))
+    assert unfit(array, Limits(10, partitions=PARTITIONS)).partition(";")[0] == words
+    assert not unfit(array, Limits(10))

@@ -161,14 +161,21 @@ def test_a_module_cannot_put_other_code_before_ours(tmp_path):
 
 
 def test_further_options(tmp_path):
-    own = "mail-type=END\n#SBATCH --comment='a b'\n\n--exclusive\nhint nomultithread\nsignal=USR2@300\ncpus-per-task=7"
+    own = "mail-type=END\n#SBATCH --comment='a b'\n\n--exclusive\nhint nomultithread\nsignal=USR2@300"
     found = options(script(order(tmp_path, sbatch=own)))
     assert found["mail-type"] == "END"
     assert found["comment"] == "a b"
     assert not found["exclusive"]
     assert found["hint"] == "nomultithread"
     assert found["signal"] == "USR2@300"
-    assert found["cpus-per-task"] == "7"
+
+
+@pytest.mark.parametrize(
+    ("line", "field"), [("mem=3G", "memory_gb"), ("--time 1:00:00", "hours"), ("gpus-per-node=2", "gpus")]
+)
+def test_an_option_that_a_field_sets_is_refused_with_its_name(tmp_path, line, field):
+    with pytest.raises(UserError, match=rf"use `resources\.{field}`"):
+        script(order(tmp_path, sbatch=line))
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,10 @@ def test_a_failure_that_a_policy_retries_is_submitted_with_more_memory_and_one_t
     assert RunDir(second.path).read_state().state == "failed"
     words = told("mine", outcome)
     assert words[0] == "1 again after host-memory with 1.5 times the memory"
-    assert words[1] == "1 failed run is left: wm status mine"
+    assert words[1] == (
+        "1 failed run is left: wm status mine says why; "
+        "once it is mended: wm retry mine --kind code, then wm submit mine"
+    )
 
 
 def test_a_failed_run_waits_for_the_task_that_it_shares_with_others(tmp_path, cluster):
@@ -400,7 +403,16 @@ def test_a_study_that_is_taken_over_meanwhile_is_left(three, cluster, monkeypatc
 def test_a_draft_writes_nothing(study, cluster):
     before = sorted(study.path.rglob("*"))
     drafted = draft(study, study.planned, OPTIONS, cluster)
-    (script,) = scripts(study, drafted, cluster)
+    script, follow_up = scripts(study, drafted, cluster)
+    assert "wm-mine-follow-up-NUMBER" in follow_up
     assert "--array=0-1" in script
     assert sorted(study.path.rglob("*")) == before
     assert not cluster.orders
+
+
+def test_a_parallel_is_shared_with_what_is_in_the_queue(tmp_path, cluster):
+    study = make_study(tmp_path, seeds=8, resources={"quick": {"parallel": 4}})
+    submit(study, study.planned[:6], OPTIONS, cluster)
+    submit(study, study.planned, OPTIONS, cluster)
+    assert [order.parallel for order in cluster.arrays] == [4, 1]
+    assert cluster.throttled == {"100": 3}
