@@ -43,13 +43,13 @@ class Earlier:
         job: its number.
         parallel: of its resources.
         left: its tasks that wait or run.
-        is_array: whether it has several tasks, so that their number at once can be limited.
+        waits: whether some wait, of several, so that their number at once matters and can be limited.
     """
 
     job: str
     parallel: int
     left: int
-    is_array: bool = True
+    waits: bool = True
 
 
 Task = tuple[Wanted, ...]
@@ -273,7 +273,7 @@ def throttles(arrays: Sequence[PlannedArray], earlier: Sequence[Earlier]) -> dic
         if members:
             before = [one for one in earlier if one.parallel == parallel]
             shares, _ = _shares(parallel, members, earlier)
-            found |= {one.job: most for one, most in zip(before, shares, strict=True) if one.is_array}
+            found |= {one.job: most for one, most in zip(before, shares, strict=True) if one.waits}
     return found
 
 

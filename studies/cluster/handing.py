@@ -17,7 +17,7 @@ from pathlib import Path
 from harness import claim
 from harness.errors import UserError
 from harness.rundir import RunDir
-from studies.cluster.classes import PlannedArray, cut
+from studies.cluster.classes import Earlier, PlannedArray, cut
 from studies.cluster.granting import Granted
 from studies.cluster.owners import is_gone
 from studies.cluster.records import Array, Dispatch, read_submission
@@ -303,6 +303,20 @@ def live(arrays: Iterable[Array], queue: Mapping[str, Queued], executor: str) ->
     """The job numbers of the arrays of which a task is in the queue."""
     names = {task.name for task in queue.values()}
     return [array.job for array in arrays if array.executor == executor and array.job and array.name in names]
+
+
+def sharing(dispatch: Dispatch, queue: Mapping[str, Queued]) -> list[Earlier]:
+    """The arrays in SLURM's queue that share a `parallel`."""
+    found = []
+    for array in dispatch.arrays:
+        if array.executor != "slurm" or array.job is None or array.resources.parallel is None:
+            continue
+        keys = [array.key(index) or "" for index in range(len(array.tasks))]
+        left = [queue[key] for key in keys if key in queue and queue[key].name == array.name]
+        if left:
+            waits = len(keys) > 1 and not all(task.runs for task in left)
+            found.append(Earlier(array.job, array.resources.parallel, len(left), waits))
+    return found
 
 
 def _remember_failure(path: Path) -> None:

@@ -27,7 +27,7 @@ from harness.own import own_paths
 from studies import machine
 from studies.cluster import granting, snapshot
 from studies.cluster.choosing import Choice, choose, settled
-from studies.cluster.classes import Earlier, PlannedArray, Wanted, fitting, plan_arrays, raised, throttles
+from studies.cluster.classes import PlannedArray, Wanted, fitting, plan_arrays, raised, throttles
 from studies.cluster.classes import settled as within
 from studies.cluster.handing import (
     Handed,
@@ -39,6 +39,7 @@ from studies.cluster.handing import (
     live,
     new_follow_up,
     order,
+    sharing,
 )
 from studies.cluster.lock import locked
 from studies.cluster.owners import name_of
@@ -210,7 +211,7 @@ def draft(
         for choice in choices
         if choice.decision.start
     ]
-    earlier = _earlier(dispatch, queue) if cluster.name == "slurm" else []
+    earlier = sharing(dispatch, queue) if cluster.name == "slurm" else []
     arrays = plan_arrays(wanted, limits, earlier)
     if (
         options.follows is None
@@ -222,19 +223,6 @@ def draft(
         follow_up = within(granting.follow_up(like, profile.follow_up), limits)
     now, later = fitting(arrays, limits, len(queue), reserve=int(follow_up is not None))
     return Draft(choices, now, later, queue, follow_up, throttles(arrays, earlier))
-
-
-def _earlier(dispatch: Dispatch, queue: Mapping[str, Queued]) -> list[Earlier]:
-    """The arrays in SLURM's queue that share a `parallel`."""
-    found = []
-    for array in dispatch.arrays:
-        if array.executor != "slurm" or array.job is None or array.resources.parallel is None:
-            continue
-        keys = [array.key(index) or "" for index in range(len(array.tasks))]
-        left = sum(key in queue and queue[key].name == array.name for key in keys)
-        if left:
-            found.append(Earlier(array.job, array.resources.parallel, left, is_array=len(keys) > 1))
-    return found
 
 
 def check_disk(study: StudyDir, drafted: Draft) -> None:

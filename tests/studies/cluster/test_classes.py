@@ -206,7 +206,7 @@ def test_the_limit_of_the_account_and_qos_that_are_named():
 
 
 def test_arrays_in_the_queue_share_a_parallel_with_new_ones():
-    earlier = [Earlier("1", 4, left=30), Earlier("2", 4, left=1, is_array=False), Earlier("3", 9, left=9)]
+    earlier = [Earlier("1", 4, left=30), Earlier("2", 4, left=1, waits=False), Earlier("3", 9, left=9)]
     arrays = plan_arrays(numbered((seed, GRANTS[4]) for seed in range(10)), LIMITS, earlier)
     assert [array.parallel for array in arrays] == [1]
     assert throttles(arrays, earlier) == {"1": 2}
