@@ -39,12 +39,14 @@ def find(text: str, root: Path, *, strict: bool) -> StoredRun:
 
 def tasks(seen: Seen) -> Table:
     """A row per job that a run was given to."""
+    from studies.cluster.outlook import why_it_waits
+
     table = plain_table("job", "submitted", "because", "granted", "node", "began", "state")
     for task in seen.history:
         last = task is seen.history[-1]
         began = [event for event in _events(task) if event["event"] == "begin"]
         state = ("in the queue" if seen.condition.queued else "ended") if last else "ended"
-        reason = seen.condition.reason
+        reason = why_it_waits(seen)
         table.add_row(
             task.key or "unknown",
             _clock(task.array.time),
@@ -54,7 +56,7 @@ def tasks(seen: Seen) -> Table:
             f"{_clock(began[-1]['time'])}{f', {len(began)} times' if len(began) > 1 else ''}"
             if began
             else "never",
-            f"{state} ({reason})" if last and reason else state,
+            f"{state}: {reason}" if last and reason else state,
         )
     return table
 
