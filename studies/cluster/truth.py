@@ -296,10 +296,13 @@ def _unseen(facts: Facts, now: float) -> Condition:
     """A run with an owner that nobody can see: alive as far as anybody knows."""
     note = status.confirmation(facts.state, now)
     asked = facts.owner is not None and facts.owner.job is not None
+    left = asked and facts.slurm.queue is not None  # a job that the queue lists is no unseen owner
     if note and asked and facts.slurm.queue is None:
         note += f": {facts.slurm.silent}"
     elif note and asked and facts.slurm.accounting is None:
         note += ": the accounting does not answer"
+    elif left and not note:
+        note = "its job has left the queue"
     return Condition("running", note=note, confirmed=not note, elsewhere=facts.slurm.elsewhere)
 
 

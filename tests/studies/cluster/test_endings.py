@@ -86,3 +86,13 @@ def test_a_worker_that_died_beside_a_neighbour_is_not_called_running():
     assert told(said=Said((BEGIN, STARTED, KILLED, again)), **goes_on).name == "running"
     older = KILLED | {"time": BEGAN}  # of the start before
     assert told(said=Said((BEGIN, older)), **goes_on).name == "running"
+
+
+def test_a_run_whose_job_has_just_left_the_queue_is_not_taken_for_running():
+    """Or the follow-up job, which starts at that moment, would leave it to nobody."""
+    fresh = {"ownership": "unknown", "owner": owner(), "now": ENDED - 5}  # heard of five seconds ago
+    for record in (accounted("RUNNING", end=None), ()):
+        found = told(record=record, **fresh)
+        assert (found.name, found.confirmed) == ("running", False)
+    assert told(queue=Queued("RUNNING", name=NAME), **fresh).confirmed
+    assert told(queue=None, **fresh).confirmed
