@@ -81,7 +81,7 @@ def test_help_is_quick():
     [
         (["rum"], "Did you mean 'run'"),
         (["run", "x", "--worker", "2"], "--workers"),
-        (["run"], "Missing argument"),
+        (["run"], "wm run needs a STUDY"),
         (["run", "x", "--workers", "0"], "'--workers'"),
         (["status", "nothing"], "no study nothing"),
         (["show", "abc"], "no run"),

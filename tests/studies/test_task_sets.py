@@ -78,7 +78,7 @@ def test_a_set_stands_for_its_members_in_grids_includes_zips_and_conditions():
         "resources: {rules: [{where: {task: reference}, hours: 3}]}"
     )
     hours = [cell.config.resources.hours for cell in expand(parse_study(f"name: s\n{text}", "s.yaml")).cells]
-    assert hours == [24, 3, 3]
+    assert hours == [None, 3, 3]
 
 
 def test_where_one_task_stands_a_set_is_refused():
