@@ -19,7 +19,7 @@ from typing import Any
 from harness import claim
 from studies.cluster import clusters
 from studies.cluster.accounts import Accounts
-from studies.cluster.owners import key_of, name_of, records_of
+from studies.cluster.owners import key_of, records_of
 from studies.cluster.records import Assignment, Dispatch, Submission, read_events, read_submission
 from studies.cluster.truth import Answers, Facts, ownership
 from studies.cluster.types import Accounted, Queued
@@ -91,7 +91,7 @@ class Schedulers:
     def name(self, executor: str) -> str | None:
         """What the cluster of an executor calls itself, asked once; None if it does not say."""
         if executor not in self.names:
-            self.names[executor] = name_of(clusters.cluster_for(executor))
+            self.names[executor] = clusters.cluster_for(executor).cluster_name
         return self.names[executor]
 
 

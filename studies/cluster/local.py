@@ -38,6 +38,8 @@ class Local:
     """This machine; see `studies.cluster.types.Cluster`."""
 
     name = "local"
+    has_accounting = True
+    cluster_name = None
 
     def submit(self, order: Order) -> str:
         """Starts a pool in the background and returns its job number."""

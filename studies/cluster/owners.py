@@ -100,19 +100,13 @@ def is_gone(owner: Owner, run_dir: Path, cluster: Cluster | None = None) -> bool
         from studies.cluster.slurm import Slurm
 
         cluster = Slurm()
-    queue = cluster.queue() if owner.cluster in {None, name_of(cluster)} else None
+    queue = cluster.queue() if owner.cluster in {None, cluster.cluster_name} else None
     if queue is None:
         return False
     asked = None if key in queue else records_of(cluster, [owner.job], owner.time - UNHEARD_SECONDS)
     state = read_state(run_dir)
     heartbeat = state.heartbeat if state else None
     return owner_is_gone(owner, queue, asked, time.time(), heartbeat=heartbeat)
-
-
-def name_of(cluster: Cluster) -> str | None:
-    """What a cluster calls itself; None if it does not say, or is none of several."""
-    name: str | None = getattr(cluster, "cluster_name", None)
-    return name
 
 
 def records_of(cluster: Cluster, jobs: Collection[str], since: float) -> dict[str, Accounted] | None:
@@ -124,7 +118,7 @@ def records_of(cluster: Cluster, jobs: Collection[str], since: float) -> dict[st
         since: likewise.
     """
     found = cluster.accounting(jobs, since)
-    return {} if found is None and not getattr(cluster, "has_accounting", True) else found
+    return {} if found is None and not cluster.has_accounting else found
 
 
 def _under(name: str | None, found: _Answer | None) -> _Answer | None:

@@ -42,7 +42,6 @@ from studies.cluster.handing import (
     sharing,
 )
 from studies.cluster.lock import locked
-from studies.cluster.owners import name_of
 from studies.cluster.profile import load_profile
 from studies.cluster.records import Array, Dispatch
 from studies.cluster.refusing import check_arrays, check_place
@@ -294,7 +293,7 @@ def _hand_over(
     folder = dispatch.begin(
         {
             "executor": cluster.name,
-            "cluster": name_of(cluster),
+            "cluster": cluster.cluster_name,
             "command": list(options.command),
             "code": str(code.path),
             "datasets": str(study.root / "datasets"),

@@ -173,6 +173,16 @@ class Cluster(Protocol):
 
     name: str  # "slurm" or "local"
 
+    @property
+    def has_accounting(self) -> bool:
+        """Whether it keeps accounts at all; where it does not, `accounting` is always None."""
+        ...
+
+    @property
+    def cluster_name(self) -> str | None:
+        """What it calls itself; None if it does not say, or is none of several."""
+        ...
+
     def submit(self, order: Order) -> str:
         """Submits an array and returns its job number.
 

@@ -17,6 +17,9 @@ from tests.studies import fakes
 class FakeCluster:
     """Implements `Cluster`."""
 
+    has_accounting = True
+    cluster_name = None
+
     def __init__(self, name="slurm", limits=None):
         self.name = name
         self.granted = limits or Limits(1000)

@@ -61,6 +61,7 @@ class Simulation:
     """Implements `Cluster`, and what happens on it."""
 
     name = "slurm"
+    cluster_name = None
 
     def __init__(self, monkeypatch, *, array_size=4, max_queued=None) -> None:
         self.now = 1_800_000_000.0

@@ -26,6 +26,8 @@ from tests.studies import fakes
 class Cluster:
     """Answers what it is told to, and keeps count."""
 
+    has_accounting = True
+
     def __init__(self):
         self.listed, self.records = {}, {}
         self.calls = []

@@ -71,6 +71,8 @@ def test_a_number_that_was_used_again_is_another_job():
 class Asked:
     """A cluster that counts."""
 
+    cluster_name = None
+
     def __init__(self, queue, accounting, *, has_accounting=True):
         self.answers = queue, accounting
         self.has_accounting = has_accounting

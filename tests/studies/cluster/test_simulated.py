@@ -54,12 +54,15 @@ def planned(home: Path) -> StudyDir:
 class Cluster(RuleBasedStateMachine):
     """Events in any order; what must hold after each of them."""
 
-    @initialize(max_queued=st.sampled_from([None, 6]), room=st.sampled_from([None, 5]))
-    def begin(self, max_queued, room):
+    @initialize(
+        max_queued=st.sampled_from([None, 6]), room=st.sampled_from([None, 5]), accounting=st.booleans()
+    )
+    def begin(self, max_queued, room, accounting):
         self.patch = pytest.MonkeyPatch()
         self.root = Path(tempfile.mkdtemp())
         self.cluster = Simulation(self.patch, max_queued=max_queued)
         self.cluster.room = room
+        self.cluster.has_accounting = accounting
         self.patch.setattr("studies.cluster.clusters.cluster_for", lambda _: self.cluster)
         code = snapshot.take(Dispatch(self.root / "any"), ()) if not TAKEN else TAKEN[0]
         TAKEN[:] = [code]
