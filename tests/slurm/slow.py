@@ -3,6 +3,7 @@
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from harness.rundir import RunDir
+from tests.harness.runs import tiny_config
 from tests.slurm import doings
 from tests.slurm.lab import Lab, Study
 
@@ -10,23 +11,8 @@ LIMIT_NODE, REAL_NODE = "n3", "n4"
 SECONDS = 400.0
 MINUTE = 0.016  # in hours: a little less than the shortest time limit that SLURM knows
 
-REAL = {
-    "env": {"image_size": 16, "time_limit": 12},
-    "train": {"episodes": 6, "updates_per_episode": 3, "batch": 3, "forecast": 4},
-    "exploration": {"cold_start": 2},
-    "planner": {"horizon": 3, "iterations": 2, "proposals": 8},
-    "evaluation": {
-        "every": 2,
-        "final_episodes": 3,
-        "horizon": 4,
-        "context": 3,
-        "starts": 5,
-        "samples": 2,
-        "probe_episodes": 2,
-    },
-    "runtime": {"threads": 1, "device": "cpu", "parallel_envs": 2},
-    "storage": {"checkpoint_minutes": 0},
-}
+_SECTIONS = {"env", "train", "exploration", "planner", "evaluation", "runtime", "storage"}
+REAL = tiny_config(train__episodes=6).model_dump(mode="json", exclude_unset=True, include=_SECTIONS)
 PREEMPTED, REQUEUED, NODE_LOST, TIMED_OUT = 2, 9, 15, 22
 """Lines of metrics.jsonl, of 29, at which the real run stands still until this has been done to it."""
 
