@@ -244,8 +244,9 @@ def test_a_pool_that_is_told_to_stop_lets_its_tasks_leave(lab):
 
 
 SUBMIT = """
-import pickle, sys
+import pickle, signal, sys
 from studies.cluster.local import Local
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # also under nohup
 print(Local().submit(pickle.load(open(sys.argv[1], "rb"))), flush=True)
 sys.stdin.read()
 """

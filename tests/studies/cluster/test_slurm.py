@@ -1,6 +1,7 @@
 """The client of SLURM against programs that stand in for SLURM's; tests/slurm has the genuine ones."""
 
 import os
+import signal
 
 import pytest
 from submitit.core.utils import DelayedSubmission
@@ -118,8 +119,12 @@ def test_what_a_site_prints_before_the_number(program, tmp_path):
 def test_an_interrupted_submission_is_taken_back(program, tmp_path):
     program("sbatch", "kill -INT $PPID; echo Submitted batch job 123")
     taken = program("scancel", "")
-    with pytest.raises(KeyboardInterrupt):
-        Slurm().submit(order(tmp_path))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            Slurm().submit(order(tmp_path))
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert len(taken()) == 1
     assert tree(tmp_path / "dispatch") == []
 
