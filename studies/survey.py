@@ -15,8 +15,6 @@ from studies.cluster.truth import Facts, derive
 from studies.status import Condition
 from studies.store import StoredRun
 
-_AGAIN_SECONDS = 2.0
-
 
 @dataclass(frozen=True)
 class Seen:
@@ -50,23 +48,6 @@ class Look:
 def survey(runs: Sequence[StoredRun]) -> list[Seen]:
     """The states of runs as they are now; one question to each scheduler that may have one of them."""
     return look(runs, Schedulers()).seen
-
-
-def survey_settled(runs: Sequence[StoredRun], patience: float) -> list[Seen]:
-    """The states of runs once no answer of a scheduler is awaited, or as they are when patience ends.
-
-    The accounting lags behind the queue: right after the end of a job nobody knows how it ended.
-
-    Args:
-        runs: any.
-        patience: seconds.
-    """
-    end = time.monotonic() + patience
-    while True:
-        seen = survey(runs)
-        if not any(one.condition.may_settle for one in seen) or time.monotonic() > end:
-            return seen
-        time.sleep(_AGAIN_SECONDS)
 
 
 def look(runs: Sequence[StoredRun], schedulers: Schedulers) -> Look:

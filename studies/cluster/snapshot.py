@@ -25,7 +25,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from harness.disk import disk_errors
 from studies import packages
@@ -116,17 +115,6 @@ def read_snapshot(path: Path) -> Snapshot | None:
     except (OSError, ValueError):
         return None
     return Snapshot(**content | {"path": path, "own": tuple(content["own"])})
-
-
-def provenance_of(code_root: Path) -> dict[str, Any]:
-    """`commit` and `dirty` of the code that runs, where it is a snapshot, and `code_root`; for an attempt's record.
-
-    Args:
-        code_root: `packages.code_root()`.
-    """
-    snapshot = read_snapshot(code_root)
-    known = {"commit": snapshot.commit, "dirty": snapshot.dirty} if snapshot else {}
-    return {**known, "code_root": str(code_root)}
 
 
 def _copy(sources: Sources, aside: Path) -> None:
