@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, suppress, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -334,14 +334,13 @@ class Pool:
 
 
 def _signal(worker: Worker, number: signal.Signals) -> None:
-    """Signals a worker, and what it started if it is to be killed."""
-    try:
-        if number == signal.SIGKILL:
-            os.killpg(worker.process.pid, number)
-        else:
-            worker.process.send_signal(number)
-    except ProcessLookupError:
-        pass
+    """Signals a worker, and what it started if it is to be killed.
+
+    Not by `Popen.send_signal`: that would also take the status of one that has just ended, which is `_has_ended`'s.
+    """
+    send = os.killpg if number == signal.SIGKILL else os.kill
+    with suppress(ProcessLookupError):
+        send(worker.process.pid, number)
 
 
 @contextmanager

@@ -245,3 +245,18 @@ def test_a_dropped_run_that_does_not_listen_is_killed(tmp_path, monkeypatch):
     recorder.on_tick = drop
     assert not made.run().outcomes[0].oom
     assert recorder.outcomes[0].status == -signal.SIGKILL
+
+
+def test_a_signal_that_comes_as_a_worker_ends_takes_nothing_from_its_outcome(tmp_path):
+    runs = [fakes.make(tmp_path, "quick", seed) for seed in range(2)]
+    recorder = Recorder()
+    made, _ = pool(runs, tmp_path, recorder=recorder)
+
+    def drop_what_has_ended(running):
+        if running:
+            os.waitid(os.P_PID, running[0].process.pid, os.WEXITED | os.WNOWAIT)
+            made.drop({running[0].job.hex})
+
+    recorder.on_tick = drop_what_has_ended
+    assert [outcome.status for outcome in made.run().outcomes] == [0, 0]
+    assert [state_of(run) for run in runs] == ["done", "done"]
