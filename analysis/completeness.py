@@ -7,11 +7,11 @@ from collections import Counter
 import pandas as pd
 
 from analysis.differences import differences
+from analysis.inference.estimate import FEW_SEEDS
 from analysis.load import Results
 from analysis.prediction import FLAT, chosen, common_data, run_errors
 from analysis.scales import scale_notes
 from analysis.scores import score_cells
-from analysis.statistics import FEW_SEEDS
 from analysis.words import capital, plural
 
 ENOUGH_IMAGE_DESIGNS = 8

@@ -7,11 +7,12 @@ import math
 import pandas as pd
 
 from analysis.differences import differences
+from analysis.inference.correlation import MIN_CLUSTERS
+from analysis.inference.estimate import FEW_SEEDS
 from analysis.load import COSTS, Results
 from analysis.prediction import DATASET, common_data, correlations, horizon_table
 from analysis.scales import Place, Scale, compared, scales
 from analysis.scores import BASIS, normalised_means, run_scores, score_cells
-from analysis.statistics import FEW_SEEDS, MIN_CLUSTERS
 from analysis.tables import Table, fixed, interval, number
 from analysis.words import few_tasks, interval_words, plural, resampled, short_count, short_task
 

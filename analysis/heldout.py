@@ -6,9 +6,9 @@ import math
 
 import pandas as pd
 
+from analysis.inference.correlation import MIN_CLUSTERS, Correlation
 from analysis.load import Results
 from analysis.prediction import chosen, correlation, run_errors, set_errors
-from analysis.statistics import MIN_CLUSTERS, Correlation
 from analysis.tables import Table, fixed, interval, number
 from analysis.words import short_task
 

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from analysis.inference.correlation import Correlation, correlate
 from analysis.load import Results
 from analysis.scores import run_scores
-from analysis.statistics import Correlation, correlate
 from harness.config import semantic_fields
 
 PRIMARY = {"image": "image_error_mean", "reward": "reward_error_mean"}

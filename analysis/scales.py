@@ -61,7 +61,7 @@ def final_scores(results: Results) -> pd.DataFrame:
     runs = results.runs[["run", "design", "task", "seed", "agent", "state", "final", "study", "iterations"]]
     evaluations = results.evaluations
     final = _final(results).groupby("run")["return"].agg(["mean", "count"])
-    window = {study.name: study.final_window for study in results.studies}
+    window = {study.name: study.spec.final_window for study in results.studies}
     starts = runs.set_index("run").apply(lambda row: row["iterations"] * (1 - window[row["study"]]), axis=1)
     scheduled = evaluations[evaluations["phase"] == "scheduled"]
     late = scheduled[scheduled["iteration"] >= scheduled["run"].map(starts).astype(float)]

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.inference.estimate import estimate
 from analysis.load import Results
 from analysis.scales import Scale, final_scores, places, scales
-from analysis.statistics import estimate
 
 BASIS = "mean return of the noise-free episodes of the final phase"
 ALL = "all"
@@ -62,11 +62,11 @@ _NORMALISED = ("normalised", "normalised_low", "normalised_high")
 def _cell(cell: pd.DataFrame, design: str, task: str, scale: Scale | None) -> dict[str, Any]:
     value = estimate(cell["score"].to_numpy(dtype=float), "score", design, task)
     ended: dict[str, Any] = {state: int((cell["state"] == state).sum()) for state in ("diverged", "failed")}
-    row: dict[str, Any] = {"mean": value.mean, "low": value.low, "high": value.high, "n": value.n}
+    row: dict[str, Any] = {"mean": value.value, "low": value.low, "high": value.high, "n": value.n}
     row |= {"interval": value.kind, "planned": len(cell)} | ended
     row |= {"unfinished": len(cell) - value.n - sum(ended.values()), "windowed": cell["windowed"].mean()}
     zero, unit = (scale.zero, scale.unit) if scale is not None else (np.nan, np.nan)
-    ends = (value.mean, value.low, value.high)
+    ends = (value.value, value.low, value.high)
     return row | {name: (end - zero) / unit for name, end in zip(_NORMALISED, ends, strict=True)}
 
 
@@ -84,6 +84,6 @@ def normalised_means(results: Results) -> pd.DataFrame:
         mine = scores[scores["design"] == design].groupby(["seed", "task"])["normalised"].mean()
         seeds = mine.groupby("seed").agg(["mean", "count"])
         value = estimate(seeds.loc[seeds["count"] == len(tasks), "mean"].to_numpy(), "normalised", design)
-        ends = dict(zip(_NORMALISED, (value.mean, value.low, value.high), strict=True))
+        ends = dict(zip(_NORMALISED, (value.value, value.low, value.high), strict=True))
         rows.append({"design": design, "task": ALL, **ends, "n": value.n, "interval": value.kind})
     return pd.DataFrame(rows, columns=["design", "task", *_NORMALISED, "n", "interval"])

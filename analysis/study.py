@@ -10,14 +10,13 @@ from typing import Any
 
 import yaml
 
+from analysis.claims.spec import ReportSpec
 from harness.config import RunConfig
 from harness.config.fields import walk
 from harness.config.run import AXES, axes_label
 from harness.errors import UserError
 from harness.rundir import PLAN, planned_runs
 
-DEFAULT_FINAL_WINDOW = 0.1
-"""Part of a run's planned iterations, counted from the end, over which windowed scores are taken."""
 REFERENCE_PREFIX = "reference-"
 """Begins the names of the designs of google-research/world_models, which a study does not write out."""
 
@@ -41,6 +40,7 @@ class Study:
     """RUNS/<study>: its plan, and the digests of what was planned.
 
     Attributes:
+        spec: its section `report`; where that cannot be read, the defaults, with a note.
         defined: fields that make its designs, by dotted name: the axes of its factorials, and what its fragments, or
             those of the reference that every study knows, set of the model.
     """
@@ -48,7 +48,7 @@ class Study:
     path: Path
     runs: tuple[PlannedRun, ...]
     digests: dict[str, str]
-    final_window: float = DEFAULT_FINAL_WINDOW
+    spec: ReportSpec = field(default_factory=ReportSpec)
     notes: tuple[str, ...] = field(default=())
     defined: frozenset[str] = frozenset()
 
@@ -71,9 +71,10 @@ def read_study(path: Path) -> Study:
     if not runs:
         raise UserError(f"{path}: the study has no runs: neither plan.jsonl nor runs/ names one")
     content = _content(path)
-    notes = tuple(_notes(path, runs, planned=plan.exists()))
+    spec, unread = _spec(content, path.name)
+    notes = (*_notes(path, runs, planned=plan.exists()), *unread)
     defined = frozenset([*_defined(content), *_of_the_reference(runs)])
-    return Study(path, runs, _digests(path), _final_window(content), notes, defined)
+    return Study(path, runs, _digests(path), spec, notes, defined)
 
 
 def _planned(path: Path) -> list[PlannedRun]:
@@ -124,12 +125,13 @@ def _content(path: Path) -> Any:
         return None
 
 
-def _final_window(content: Any) -> float:
-    """`report.final_window` of study.yaml; the default where it is not given."""
+def _spec(content: Any, name: str) -> tuple[ReportSpec, list[str]]:
+    """`report` of study.yaml, and a note if it is of another version."""
+    given = content.get("report") if isinstance(content, dict) else None
     try:
-        return float(content["report"]["final_window"])
-    except (KeyError, TypeError, ValueError):
-        return DEFAULT_FINAL_WINDOW
+        return ReportSpec.model_validate(given or {}), []
+    except ValueError:
+        return ReportSpec(), [f"{name}: `report` of study.yaml is not of this version; its defaults are used"]
 
 
 def _defined(content: Any) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sized
 
-from analysis.statistics import FEW_TASKS
+from analysis.inference.correlation import FEW_TASKS
 
 
 def short_count(value: float) -> str:

@@ -26,7 +26,7 @@ fi
 
 say "Installing the pinned dependencies (torch is the largest; a few minutes on the first call)"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-    --editable '.[dev,tensorboard,atari,gym]'
+    --editable '.[dev,tensorboard,atari,gym,stats]'
 
 # MuJoCo renders through a software OpenGL where there is no GPU and no display.
 rendering() { "$venv/bin/python" -c 'from harness.tasks import select_backend; print("MuJoCo renders with", select_backend())'; }

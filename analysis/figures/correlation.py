@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.colours import Look
+from analysis.inference.correlation import MIN_CLUSTERS, Correlation
 from analysis.load import Results
 from analysis.prediction import FLAT, Sample, chosen, common_data, correlation, run_errors
-from analysis.statistics import MIN_CLUSTERS, Correlation
 from analysis.style import PAGE, Drawn, legend_below
 from analysis.words import few_tasks, plural, resampled, seed_range, short_task
 

@@ -9,9 +9,9 @@ from matplotlib.ticker import MaxNLocator
 
 from analysis.colours import REFERENCE, Look
 from analysis.differences import differences
+from analysis.inference.estimate import estimate
 from analysis.load import Results
 from analysis.prediction import DATASET, PRIMARY, over_horizon
-from analysis.statistics import estimate
 from analysis.style import COLUMN, PAGE, Drawn, legend_below, set_limits
 from analysis.words import interval_words, seed_range, short_task
 
@@ -69,7 +69,7 @@ def points(results: Results) -> pd.DataFrame:
             value = estimate(cell["value"].to_numpy(), "horizon", error, task, design, step)
             early = int((cell["phase"] != "final").sum())
             rows.append(
-                [error, task, design, step, value.mean, value.low, value.high, value.n, value.kind, early]
+                [error, task, design, step, value.value, value.low, value.high, value.n, value.kind, early]
             )
         for (task, step), cell in steps.dropna(subset=["baseline"]).groupby(["task", "step"], sort=False):
             mean = cell["baseline"].mean()

@@ -10,10 +10,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.colours import ORACLE, REFERENCE, Look
+from analysis.inference.estimate import estimate
 from analysis.load import Results
 from analysis.scales import levels as common_levels
 from analysis.scores import score_cells
-from analysis.statistics import estimate
 from analysis.style import Drawn, legend_below, panels, set_limits, thousands
 from analysis.words import interval_words, seed_range, short_task
 
@@ -65,7 +65,7 @@ def curves(data: pd.DataFrame) -> pd.DataFrame:
             value = estimate(at["return"].to_numpy(), "curve", task, design, number)
             if value.n and 2 * value.n >= seeds:
                 x = at["env_steps"].mean()
-                rows.append([task, design, -1, x, value.mean, value.low, value.high, value.n, value.kind])
+                rows.append([task, design, -1, x, value.value, value.low, value.high, value.n, value.kind])
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from analysis.statistics import BOOTSTRAP_SEEDS, bca_interval, correlate, estimate, generator
+from analysis.inference.correlation import correlate
+from analysis.inference.estimate import BOOTSTRAP_SEEDS, bca_interval, estimate, generator
 
 values = st.lists(st.floats(-1e3, 1e3).map(lambda v: round(v, 3)), min_size=1, max_size=12)
 
@@ -17,16 +18,16 @@ def test_few_seeds_have_students_interval(n):
     found = estimate(x, "key")
     low, high = stats.ttest_1samp(x, 0).confidence_interval(0.95)
     assert (found.kind, found.n) == ("t", n)
-    assert found.mean == pytest.approx(x.mean())
+    assert found.value == pytest.approx(x.mean())
     assert (found.low, found.high) == pytest.approx((low, high))
 
 
 def test_one_value_and_none_have_no_interval():
     assert estimate([3.0], "k").kind == "none"
-    assert estimate([3.0], "k").mean == 3
+    assert estimate([3.0], "k").value == 3
     empty = estimate([np.nan, np.nan], "k")
     assert empty.n == 0
-    assert np.isnan(empty.mean)
+    assert np.isnan(empty.value)
 
 
 def test_nans_are_left_out_and_not_counted():
@@ -43,7 +44,7 @@ def test_bca_agrees_with_scipy():
 @pytest.mark.parametrize("n", [5, BOOTSTRAP_SEEDS])
 def test_equal_seeds_have_an_interval_of_no_length(n):
     found = estimate([2.0] * n, "k")
-    assert (found.low, found.mean, found.high) == (2, 2, 2)
+    assert (found.low, found.value, found.high) == (2, 2, 2)
 
 
 @given(values)
@@ -51,8 +52,8 @@ def test_an_interval_holds_its_mean_and_is_deterministic(x):
     found = estimate(x, "a key")
     assert found == estimate(x, "a key") or found.n < 2
     if found.n > 1:
-        slack = 1e-9 * max(1, abs(found.mean))
-        assert found.low - slack <= found.mean <= found.high + slack
+        slack = 1e-9 * max(1, abs(found.value))
+        assert found.low - slack <= found.value <= found.high + slack
 
 
 def test_many_seeds_have_a_bootstrap():
@@ -60,7 +61,7 @@ def test_many_seeds_have_a_bootstrap():
     found = estimate(x, "k")
     assert found.kind == "bootstrap"
     assert (
-        found.high - found.mean > found.mean - found.low
+        found.high - found.value > found.value - found.low
     )  # it follows the skewness, as Student's t does not
 
 

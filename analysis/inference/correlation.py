@@ -1,10 +1,7 @@
-"""Intervals over seeds and correlations over designs. Every draw comes from a generator keyed by what is estimated,
-so equal data give equal numbers, whatever else the report holds.
-"""
+"""Correlations over designs, with intervals from a bootstrap of tasks and designs, then seeds."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -12,17 +9,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-IntervalKind = Literal["none", "t", "bootstrap"]
+from analysis.inference.estimate import LEVEL, RESAMPLES, Floats, generator
 
-LEVEL = 0.95
-RESAMPLES = 4000
-FEW_SEEDS = 5
-"""Below this many values an interval is marked: it is wide, and rests on the values being normal."""
-BOOTSTRAP_SEEDS = 20
-"""From this many values on the interval is a bootstrap. Of fewer it is too short: in simulations with normal values
-BCa covers 83 % of 5, 88 % of 8 and 91 % of 10, where Student's t covers 94 to 96 %.
-"""
 MIN_DESIGNS = 3
 """Below this many designs their means have no correlation: two points always lie on a line."""
 FEW_TASKS = 3
@@ -30,77 +18,6 @@ FEW_TASKS = 3
 MIN_CLUSTERS = 5
 """Below this many designs a clustered bootstrap has next to nothing to resample: no interval is given."""
 _LARGEST = 0.9999  # the largest correlation that Fisher's z is taken of
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over seeds with its 95 % interval; NaN where there is none.
-
-    Attributes:
-        n: the values that entered.
-        kind: `t` (Student, under 20 values), `bootstrap` (BCa), or `none` (fewer than 2 values).
-    """
-
-    mean: float
-    low: float
-    high: float
-    n: int
-    kind: IntervalKind
-
-
-def generator(*key: object) -> np.random.Generator:
-    """A generator that depends on the key alone."""
-    digest = hashlib.sha256("/".join(map(str, key)).encode()).digest()
-    return np.random.default_rng(list(digest[:16]))
-
-
-def estimate(values: Sequence[float] | Floats, *key: object) -> Estimate:
-    """The mean and its 95 % interval over independent values (seeds); NaNs are left out and not counted.
-
-    The interval is Student's t below `BOOTSTRAP_SEEDS` values and BCa from there on.
-
-    Args:
-        values: num_seeds.
-        key: names the estimate, for the bootstrap's draws.
-    """
-    x = np.asarray(values, dtype=np.float64)
-    x = x[np.isfinite(x)]
-    n = len(x)
-    if n == 0:
-        return Estimate(np.nan, np.nan, np.nan, 0, "none")
-    mean = float(x.mean())
-    if n == 1:
-        return Estimate(mean, np.nan, np.nan, 1, "none")
-    if n < BOOTSTRAP_SEEDS:
-        from scipy import stats
-
-        half = float(stats.t.ppf(0.5 + LEVEL / 2, n - 1) * x.std(ddof=1) / np.sqrt(n))
-        return Estimate(mean, mean - half, mean + half, n, "t")
-    low, high = bca_interval(x, generator("mean", *key))
-    return Estimate(mean, low, high, n, "bootstrap")
-
-
-def bca_interval(x: Floats, rng: np.random.Generator, resamples: int = RESAMPLES) -> tuple[float, float]:
-    """The bias-corrected and accelerated bootstrap interval of the mean (Efron 1987).
-
-    Args:
-        x: num_values, finite, at least 2.
-        rng: where the draws come from.
-        resamples: number of draws.
-    """
-    from scipy import stats
-
-    if np.ptp(x) == 0:
-        return float(x[0]), float(x[0])
-    draws = x[rng.integers(len(x), size=(resamples, len(x)))].mean(axis=1)
-    below = (np.sum(draws < x.mean()) + 0.5 * np.sum(draws == x.mean())) / resamples
-    bias = stats.norm.ppf(np.clip(below, 1 / resamples, 1 - 1 / resamples))
-    jackknife = (x.sum() - x) / (len(x) - 1)
-    centred = jackknife.mean() - jackknife
-    acceleration = float(np.sum(centred**3) / (6 * np.sum(centred**2) ** 1.5))
-    z = bias + stats.norm.ppf([(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    low, high = np.quantile(draws, stats.norm.cdf(bias + z / (1 - acceleration * z)))
-    return float(low), float(high)
 
 
 @dataclass(frozen=True)
