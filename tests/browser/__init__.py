@@ -1,0 +1,1 @@
+"""A real browser for tests of pages: headless Chromium, spoken to through a pipe (DevTools protocol)."""
