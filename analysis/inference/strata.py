@@ -1,0 +1,81 @@
+"""Values in strata: the seeds of each task. Tasks are fixed, and count the same; their seeds are the sample."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.inference.estimate import Floats
+
+ByTask = Mapping[str, Sequence[float] | Floats]
+"""Values of independent seeds by task; tasks may have unequal numbers of seeds, and NaNs are left out."""
+
+
+@dataclass(frozen=True)
+class Strata:
+    """Finite values packed by task.
+
+    Attributes:
+        tasks: names, without those that have no finite value.
+        values: num_tasks x most seeds, NaN behind the last one.
+        count: num_tasks, at least 1 each.
+    """
+
+    tasks: tuple[str, ...]
+    values: Floats
+    count: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, by_task: ByTask) -> Strata:
+        """Packs them, in the order given."""
+        arrays = {str(task): np.asarray(values, dtype=np.float64).ravel() for task, values in by_task.items()}
+        finite = {task: x[np.isfinite(x)] for task, x in arrays.items()}
+        kept = {task: x for task, x in finite.items() if len(x)}
+        count = np.array([len(x) for x in kept.values()], dtype=np.int64)
+        values = np.full((len(kept), int(count.max(initial=0))), np.nan)
+        for row, x in zip(values, kept.values(), strict=True):
+            row[: len(x)] = x
+        return cls(tuple(kept), values, count)
+
+    @property
+    def n(self) -> int:
+        """All values together."""
+        return int(self.count.sum())
+
+    @property
+    def fewest(self) -> int:
+        """Seeds of the task that has fewest; 0 without tasks."""
+        return int(self.count.min()) if len(self.count) else 0
+
+    def means(self) -> Floats:
+        """Of each task, num_tasks."""
+        return means(self.values, self.count)
+
+    def variances(self) -> Floats:
+        """Sample variances of each task, num_tasks; NaN where there is one seed."""
+        return variances(self.values, self.count)
+
+    def resample(self, rng: np.random.Generator, resamples: int) -> Floats:
+        """Draws seeds with replacement within each task: resamples x num_tasks x most seeds, NaN behind."""
+        T, S = self.values.shape
+        seeds = np.floor(rng.random((resamples, T, S)) * self.count[:, None]).astype(np.int64)
+        drawn = self.values[np.arange(T)[:, None], seeds]
+        drawn[:, np.arange(S) >= self.count[:, None]] = np.nan
+        return np.asarray(drawn, dtype=np.float64)
+
+
+def means(values: Floats, count: npt.NDArray[np.int64]) -> Floats:
+    """Means of packed values [..., T, S], the first `count` [T] of each row: [..., T]."""
+    return np.asarray(np.nansum(values, axis=-1) / count, dtype=np.float64)
+
+
+def variances(values: Floats, count: npt.NDArray[np.int64]) -> Floats:
+    """Sample variances of packed values [..., T, S]: [..., T]; NaN of one value, exactly 0 of equal ones."""
+    centred = values - means(values, count)[..., None]
+    squares = np.nansum(centred**2, axis=-1)
+    same = np.nanmax(values, axis=-1) == np.nanmin(values, axis=-1)
+    spread = np.where(same, 0.0, squares) / np.maximum(count - 1, 1)
+    return np.asarray(np.where(count > 1, spread, np.nan), dtype=np.float64)
