@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 Floats = npt.NDArray[np.float64]
 IntervalKind = Literal["none", "t", "bootstrap", "clusters"]
@@ -74,6 +75,37 @@ def estimate(values: Sequence[float] | Floats, *key: object) -> Estimate:
         return Estimate(mean, mean - half, mean + half, n, "t")
     low, high = bca_interval(x, generator("mean", *key))
     return Estimate(mean, low, high, n, "bootstrap")
+
+
+def estimates(frame: pd.DataFrame, by: Sequence[str], column: str, *key: object) -> pd.DataFrame:
+    """`estimate` of each group of rows at once: a row a group, in order of appearance.
+
+    Columns: `by`, value, low, high, n, interval (its kind). Groups without a finite value have NaN and n = 0.
+
+    Args:
+        frame: rows, one a seed.
+        by: columns that name a group.
+        column: of the values.
+        key: names the estimates, for the bootstrap's draws; the group is added to it.
+    """
+    from scipy import stats
+
+    values = frame[column].astype(float).where(np.isfinite(frame[column].astype(float)))
+    grouped = values.groupby([frame[name] for name in by], sort=False, dropna=False)
+    found = grouped.agg(value="mean", sd="std", n="count").reset_index()
+    n = found["n"].to_numpy()
+    several = (n > 1) & (n < BOOTSTRAP_SEEDS)
+    half = stats.t.ppf(0.5 + LEVEL / 2, np.maximum(n - 1, 1)) * found["sd"] / np.sqrt(np.maximum(n, 1))
+    half = half.where(several)
+    found["low"], found["high"] = found["value"] - half, found["value"] + half
+    found["interval"] = np.where(several, "t", np.where(n > 1, "bootstrap", "none"))
+    if (n >= BOOTSTRAP_SEEDS).any():
+        groups = list(grouped)
+        for at in np.flatnonzero(n >= BOOTSTRAP_SEEDS):
+            name, every = groups[at]
+            one = estimate(every.to_numpy(), *key, *(name if isinstance(name, tuple) else (name,)))
+            found.loc[at, ["low", "high"]] = one.low, one.high
+    return found[[*by, "value", "low", "high", "n", "interval"]]
 
 
 def bca_interval(x: Floats, rng: np.random.Generator, resamples: int = RESAMPLES) -> tuple[float, float]:
