@@ -101,7 +101,7 @@ def _set_values(frame: pd.DataFrame, rules: dict[str, str]) -> None:
     frame["final"] = (frame["score"] - frame["zero"]) / frame["unit"]
     frame["diverged"] = (frame["state"] == "diverged") & (frame["study"].map(rules) == "random")
     for name in ("value", "final"):
-        frame.loc[frame["diverged"], name] = 0.0
+        frame.loc[frame["diverged"] & frame["unit"].notna(), name] = 0.0
 
 
 def _horizon(results: Results, dataset: str) -> pd.DataFrame:

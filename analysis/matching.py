@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,10 +15,16 @@ from analysis.labels import dataset_name
 from analysis.load import AXES
 from analysis.study import PlannedRun
 from harness.config import RunConfig, semantic_fields
+from harness.config.fields import walk
 
 _OF_A_RUN = {"agent", "task", "seed"}
-_OF_IMAGES = {"model.image_scale", "image_fraction", "reward_gradient"}
-"""Fields that a design which predicts rewards only does not use, or uses otherwise."""
+_OPTIONAL = ("model.scheduled_sampling", "model.open_loop_futures", "model.dropout")
+"""Fields that only some designs use, so that they are there for one design of a pair and not for the other."""
+_OF_IMAGES = ("image_fraction", "model.image_scale")
+"""Fields that a design which predicts rewards only does not use."""
+_DESIGN = ("predict", "space", "dynamics", "reward_from", "reward_gradient", *_OF_IMAGES, *_OPTIONAL)
+EXPLORATION = "exploration."
+"""Begins the names of fields that a run on a dataset does not use."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,7 @@ def planned_frame(
     and `data.*`).
     """
     rows = []
+    known: dict[str, dict[str, Any]] = {}
     for run in runs:
         config = configs.get(run.id)
         if config is None:
@@ -58,12 +65,7 @@ def planned_frame(
         row |= {"planner": config.planner.name, "horizon": config.planner.horizon}
         row |= {"proposals": config.planner.proposals, "oracle_horizon": config.oracle.horizon}
         row |= {"offline": config.offline, "data": dataset_name(config)}
-        fields = semantic_fields(config)
-        row["fields"] = {
-            name: value
-            for name, value in fields.items()
-            if name not in _OF_A_RUN and not name.startswith("data.")
-        }
+        row["fields"] = _fields(config, known)
         rows.append(row)
     return pd.DataFrame(rows, columns=None if rows else _COLUMNS)
 
@@ -72,6 +74,106 @@ _COLUMNS = [
     *("run", "study", "design", "name", "task", "seed", "agent", "place", *AXES, "context", "variant"),
     *("own_model", "planner", "horizon", "proposals", "oracle_horizon", "offline", "data", "fields"),
 ]
+
+
+def _fields(config: RunConfig, known: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """What a configuration is beyond its task, seed and data; one object for all that are equal."""
+    fields = {
+        name: value
+        for name, value in semantic_fields(config).items()
+        if name not in _OF_A_RUN and not name.startswith("data.")
+    }
+    return known.setdefault(rest(fields, ()), fields)
+
+
+def rest(fields: Mapping[str, Any], ignored: Iterable[str]) -> str:
+    """The fields but for some, as text that is equal for equal fields.
+
+    Args:
+        fields: by dotted name.
+        ignored: names; one that ends in a dot stands for its whole section.
+    """
+    names = tuple(ignored)
+    sections, leaves = tuple(n for n in names if n.endswith(".")), {n for n in names if not n.endswith(".")}
+    kept = {
+        name: value
+        for name, value in fields.items()
+        if name not in leaves and not (sections and name.startswith(sections))
+    }
+    return json.dumps(kept, sort_keys=True, default=str)
+
+
+def rests(frame: pd.DataFrame, ignored: Iterable[str]) -> list[str]:
+    """`rest` of each row of a frame; equal fields are written out once."""
+    names, known = tuple(ignored), dict[int, str]()
+    found = []
+    for fields in frame["fields"]:  # they are alive in the frame, so an id stands for one of them
+        if id(fields) not in known:
+            known[id(fields)] = rest(fields, names)
+        found.append(known[id(fields)])
+    return found
+
+
+@functools.cache
+def _neutral() -> dict[str, Any]:
+    """The value of each semantic field that `fields` leaves out."""
+    found = {}
+    for name, field in walk(RunConfig):
+        extra = field.json_schema_extra
+        if isinstance(extra, dict) and "neutral" in extra:
+            found[name] = extra["neutral"]
+    return found
+
+
+def field_of(fields: Mapping[str, Any], name: str) -> Any:
+    """The value of a field of a row's `fields`, where it is absent the neutral one."""
+    return fields.get(name, _neutral().get(name))
+
+
+def forms(frame: pd.DataFrame, axis: str, ignored: Collection[str] = ()) -> pd.DataFrame:
+    """The runs of models by what they are beyond one field: runs that share a `family` differ in that field alone.
+
+    Fields that only some designs use are no difference. Where several runs of a family have the same level, task,
+    seed and data (they differ in such fields, as in the weight of an image that the others do not predict), one is
+    taken: the one whose values most designs have, then the first in the plan. Beside designs that predict rewards
+    only, those that predict a part of the image have no place.
+
+    Args:
+        frame: rows of `planned_frame`, with any further columns.
+        axis: a dotted field.
+        ignored: further fields that may differ; a name that ends in a dot stands for its section.
+
+    Returns:
+        The rows, and family (text), level (the value of the field) and setting (text: the fields that are not the
+        design's: equal settings plan, train, explore and are evaluated alike).
+    """
+    rows = frame[frame["agent"] == "model"]
+    if axis == "predict":
+        rows = rows[rows["image_fraction"].astype(float) == 1]
+    optional = (*_OPTIONAL, *(_OF_IMAGES if axis == "predict" else ()))
+    rows = rows.assign(
+        family=rests(rows, (axis, *optional, *ignored)),
+        level=[field_of(fields, axis) for fields in rows["fields"]],
+        setting=rests(rows, (axis, *_DESIGN, *ignored)),
+    )
+    cell = ["family", "level", "task", "seed", "data"]
+    if not rows.duplicated(cell).any():
+        return rows
+    free = {*optional, *ignored}
+    kept = [n for n in _all_names(rows) if not _among(n, free)]
+    rows["_free"] = rests(rows, kept)
+    common = rows.groupby(["level", "_free"], sort=False)["design"].nunique()
+    rows["_common"] = [common[key] for key in zip(rows["level"], rows["_free"], strict=True)]
+    order = rows.sort_values("_common", ascending=False, kind="stable").drop_duplicates(cell)
+    return order.sort_index().drop(columns=["_free", "_common"])
+
+
+def _all_names(rows: pd.DataFrame) -> set[str]:
+    return {name for fields in rows["fields"] for name in fields}
+
+
+def _among(name: str, chosen: Iterable[str]) -> bool:
+    return any(name == each or (each.endswith(".") and name.startswith(each)) for each in chosen)
 
 
 def matched(frame: pd.DataFrame, axis: str, first: Any, second: Any) -> list[Pair]:
@@ -83,16 +185,8 @@ def matched(frame: pd.DataFrame, axis: str, first: Any, second: Any) -> list[Pai
         first: the value of the pair's first design.
         second: that of the second.
     """
-    ignored = {axis} | (_OF_IMAGES if axis == "predict" else set())
-    groups: dict[str, dict[Any, str]] = defaultdict(dict)
-    designs = frame[frame["agent"] == "model"].drop_duplicates("design")
-    for design, fields in zip(designs["design"], designs["fields"], strict=True):
-        value = fields.get(axis)
-        if value in (first, second):
-            groups[rest(fields, ignored)].setdefault(value, str(design))
-    return [Pair(group[first], group[second]) for group in groups.values() if {first, second} <= group.keys()]
-
-
-def rest(fields: Mapping[str, Any], ignored: Collection[str]) -> str:
-    """The fields but for some, as text that is equal for equal fields."""
-    return json.dumps({k: v for k, v in fields.items() if k not in ignored}, sort_keys=True, default=str)
+    rows = forms(frame, axis)
+    firsts, seconds = (rows[rows["level"] == level] for level in (first, second))
+    keys = ["family", "task", "data"]
+    both = firsts[[*keys, "design"]].merge(seconds[[*keys, "design"]], on=keys, suffixes=("_1", "_2"))
+    return [Pair(*pair) for pair in dict.fromkeys(zip(both["design_1"], both["design_2"], strict=True))]
