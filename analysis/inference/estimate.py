@@ -91,7 +91,7 @@ def estimates(frame: pd.DataFrame, by: Sequence[str], column: str, *key: object)
     from scipy import stats
 
     values = frame[column].astype(float).where(np.isfinite(frame[column].astype(float)))
-    grouped = values.groupby([frame[name] for name in by], sort=False, dropna=False)
+    grouped = values.groupby([frame[name] for name in by], sort=False, dropna=False, observed=True)
     found = grouped.agg(value="mean", sd="std", n="count").reset_index()
     n = found["n"].to_numpy()
     several = (n > 1) & (n < BOOTSTRAP_SEEDS)
