@@ -43,6 +43,7 @@ class Study:
         spec: its section `report`; where that cannot be read, the defaults, with a note.
         defined: fields that make its designs, by dotted name: the axes of its factorials, and what its fragments, or
             those of the reference that every study knows, set of the model.
+        label: what the report calls it; empty: by its directory's name.
     """
 
     path: Path
@@ -51,10 +52,11 @@ class Study:
     spec: ReportSpec = field(default_factory=ReportSpec)
     notes: tuple[str, ...] = field(default=())
     defined: frozenset[str] = frozenset()
+    label: str = ""
 
     @property
     def name(self) -> str:
-        return self.path.name
+        return self.label or self.path.name
 
 
 def read_study(path: Path) -> Study:
@@ -70,11 +72,14 @@ def read_study(path: Path) -> Study:
     runs = tuple(_planned(path)) if plan.exists() else tuple(_found(path))
     if not runs:
         raise UserError(f"{path}: the study has no runs: neither plan.jsonl nor runs/ names one")
-    content = _content(path)
-    spec, unread = _spec(content, path.name)
+    content = _content(path / "study.yaml")
+    spec = _spec(content)
+    unread = (
+        [] if spec else [f"{path.name}: `report` of study.yaml is not of this version; its defaults are used"]
+    )
     notes = (*_notes(path, runs, planned=plan.exists()), *unread)
     defined = frozenset([*_defined(content), *_of_the_reference(runs)])
-    return Study(path, runs, _digests(path), spec, notes, defined)
+    return Study(path, runs, _digests(path), spec or ReportSpec(), notes, defined)
 
 
 def _planned(path: Path) -> list[PlannedRun]:
@@ -117,21 +122,26 @@ def _digests(path: Path) -> dict[str, str]:
     }
 
 
-def _content(path: Path) -> Any:
-    """What study.yaml says; None where it cannot be read."""
+def report_spec(file: Path) -> ReportSpec | None:
+    """The section `report` of a study file; None where it cannot be read, or is of another version."""
+    content = _content(file)
+    return _spec(content) if isinstance(content, dict) else None
+
+
+def _content(file: Path) -> Any:
+    """What a study file says; None where it cannot be read."""
     try:
-        return yaml.load((path / "study.yaml").read_text(), Loader=_LOADER)  # noqa: S506 (a safe loader)
+        return yaml.load(file.read_text(), Loader=_LOADER)  # noqa: S506 (a safe loader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return None
 
 
-def _spec(content: Any, name: str) -> tuple[ReportSpec, list[str]]:
-    """`report` of study.yaml, and a note if it is of another version."""
+def _spec(content: Any) -> ReportSpec | None:
     given = content.get("report") if isinstance(content, dict) else None
     try:
-        return ReportSpec.model_validate(given or {}), []
+        return ReportSpec.model_validate(given or {})
     except ValueError:
-        return ReportSpec(), [f"{name}: `report` of study.yaml is not of this version; its defaults are used"]
+        return None
 
 
 def _defined(content: Any) -> Iterator[str]:

@@ -2,7 +2,8 @@
 
 RUNS/<study>/study.yaml         the file as dispatched, its overrides included
 RUNS/<study>/plan.jsonl         one line per run
-RUNS/<study>/history/           N-study.yaml, N-plan.jsonl: earlier versions; versions.jsonl: when and from where
+RUNS/<study>/history/           N-study.yaml, N-plan.jsonl: earlier versions; versions.jsonl: when, from where, and the
+                                section `report` as it was then, by which a later change is known
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import Any
 
 import yaml
 
+from analysis.claims.spec import ReportSpec
+from analysis.claims.stamp import VERSIONS
 from harness.errors import UserError
 from harness.rundir import read_jsonl, write_atomically
 from studies.language import Study, StudyError, parse_study
@@ -22,7 +25,6 @@ from studies.language.study import plain_fields
 from studies.plan import Plan, plan_line
 from studies.store import StudyDir
 
-_VERSIONS = "versions.jsonl"
 _KEPT = re.compile(r"([0-9]+)-(?:study\.yaml|plan\.jsonl)")
 
 
@@ -47,17 +49,20 @@ def _freeze(plan: Plan, study: Study, *, adopt: bool) -> None:
     text = dispatched_text(study).encode()
     lines = "".join(json.dumps(plan_line(run), separators=(",", ":")) + "\n" for run in plan.runs).encode()
     before = _read(home.study_file), _read(home.plan_file)
-    if before == (text, lines):
+    report = _report(study)
+    same = before == (text, lines)
+    if same and _last(home).get("report", report) == report:
         return
     if not adopt:
         refuse_other_file(plan)
     try:
         home.history.mkdir(parents=True, exist_ok=True)
         home.runs.mkdir(exist_ok=True)
-        _keep(home, before)
-        write_atomically(home.plan_file, lines)
-        write_atomically(home.study_file, text)
-        with (home.history / _VERSIONS).open("a") as file:
+        if not same:
+            _keep(home, before)
+            write_atomically(home.plan_file, lines)
+            write_atomically(home.study_file, text)
+        with (home.history / VERSIONS).open("a") as file:
             file.write(json.dumps(_version(study, len(plan.runs))) + "\n")
     except OSError as error:
         raise UserError(f"{home.path} cannot be written: {error.strerror or error}") from error
@@ -84,8 +89,14 @@ def refuse_other_file(plan: Plan) -> None:
 
 def dispatched_from(home: StudyDir) -> str | None:
     """The file from which a study was last dispatched, or None if it never was."""
-    versions = list(read_jsonl(home.history / _VERSIONS))
-    return str(versions[-1]["source"]) if versions else None
+    last = _last(home)
+    return str(last["source"]) if last else None
+
+
+def _last(home: StudyDir) -> dict[str, Any]:
+    """The line of the last version; empty if the study was never dispatched."""
+    versions = list(read_jsonl(home.history / VERSIONS))
+    return versions[-1] if versions else {}
 
 
 def dispatched_text(study: Study) -> str:
@@ -132,7 +143,13 @@ def _keep(home: StudyDir, before: tuple[bytes | None, bytes | None]) -> None:
 
 def _version(study: Study, runs: int) -> dict[str, Any]:
     source = str(Path(study.source).absolute())
-    return {"time": time.time(), "source": source, "overrides": list(study.given), "runs": runs}
+    line = {"time": time.time(), "source": source, "overrides": list(study.given), "runs": runs}
+    return line | {"report": _report(study)}
+
+
+def _report(study: Study) -> dict[str, Any]:
+    """The section `report`, its defaults written out: they may be others in a later version of this code."""
+    return ReportSpec.model_validate(study.report).model_dump(mode="json", exclude_none=True)
 
 
 def _read(path: Path) -> bytes | None:

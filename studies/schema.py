@@ -10,9 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
+from analysis.claims.spec import ReportSpec
 from harness.config import RunConfig
-from studies.language.fields import FieldSpec, sections, table
+from studies.language.fields import FieldSpec, sections, spec_of, table
 from studies.language.parse import KEYS
+from studies.language.report import section_of
 from studies.language.study import MAX_RUNS
 
 SCHEMA_FILE = Path(__file__).with_name("study.schema.json")
@@ -56,14 +60,7 @@ def study_schema() -> dict[str, Any]:
         "include": _optional(_some(_ref("axes"))),
         "reuse": _optional(_some(_STUDY_NAME)),
         "resources": _optional(_object({"default": _optional(grants), "rules": _optional(_some(rule))})),
-        "report": _optional(
-            _object(
-                {
-                    "final_window": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
-                    "claims": {"type": ["object", "null"]},
-                }
-            )
-        ),
+        "report": _optional(_model(ReportSpec)),
         "overrides": _optional(_ref("fields")),
     }
     for key, doc in KEYS.items():
@@ -113,6 +110,16 @@ def _value(spec: FieldSpec) -> dict[str, Any]:
     """One value of a field."""
     schema = spec.adapter.json_schema()
     return {key: value for key, value in schema.items() if key not in {"title", "default"}}
+
+
+def _model(model: type[BaseModel]) -> dict[str, Any]:
+    """A section that a model describes."""
+    properties = {}
+    for name, info in model.model_fields.items():
+        section = section_of(info)
+        schema = _optional(_model(section)) if section else _value(spec_of(name, info))
+        properties[name] = {"description": info.description or "", **schema}
+    return _object(properties)
 
 
 def _axis(spec: FieldSpec) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from analysis.claims.spec import CLAIMS
+from analysis.claims.stamp import stamped
 from analysis.claims.types import Finding, Hypothesis
 from analysis.evidence import Evidence
 
@@ -15,9 +16,16 @@ HYPOTHESES: dict[str, Hypothesis] = {}
 def findings(evidence: Evidence) -> list[Finding]:
     """One finding a hypothesis, in order, whether or not it can be tested."""
     found = []
+    changed = stamped(evidence.results.studies)
     for name in CLAIMS:
         specs = [study.spec for study in evidence.results.studies]
         declaring = [spec for spec in specs if getattr(spec.claims, name) is not None]
         options = (declaring or specs)[0].options(name)
-        found.append(replace(HYPOTHESES[name].test(evidence, options), declared=bool(declaring)))
+        found.append(
+            replace(
+                HYPOTHESES[name].test(evidence, options),
+                declared=bool(declaring),
+                changed=[*changed.get("", ()), *changed.get(name, ())],
+            )
+        )
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -9,8 +10,22 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Diverged = Literal["random", "exclude"]
 
 
+_NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+")
+"""A number that a reader of YAML 1.1 takes for a text: ``5e-2``."""
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _numbers(cls, content: object) -> object:
+        if not isinstance(content, dict):
+            return content
+        return {
+            name: float(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else value
+            for name, value in content.items()
+        }
 
 
 class ClaimSpec(_Strict):
@@ -75,6 +90,14 @@ class ReportSpec(_Strict):
         description="a diverged run counts as the random agent's score, or is excluded",
     )
     claims: Claims = Field(default_factory=Claims, description="thresholds of the claims that are tested")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _absent(cls, content: object) -> object:
+        """`claims:` with nothing after it declares none."""
+        if isinstance(content, dict) and content.get("claims", ...) is None:
+            return {name: value for name, value in content.items() if name != "claims"}
+        return content
 
     def options(self, claim: str) -> ClaimSpec:
         """The thresholds of a claim: declared, or its defaults."""

@@ -144,7 +144,7 @@ def shown(value: Any) -> str:
 @functools.cache
 def table() -> dict[str, FieldSpec]:
     """Every leaf field by dotted name, in the order of declaration; not `design`, which the study names."""
-    return {name: _spec(name, info) for name, info in walk(RunConfig) if name != "design"}
+    return {name: spec_of(name, info) for name, info in walk(RunConfig) if name != "design"}
 
 
 @functools.cache
@@ -154,7 +154,8 @@ def sections() -> frozenset[str]:
     return frozenset(name for name, kind in inner if isinstance(kind, type) and issubclass(kind, BaseModel))
 
 
-def _spec(name: str, info: FieldInfo) -> FieldSpec:
+def spec_of(name: str, info: FieldInfo) -> FieldSpec:
+    """The field that a model declares."""
     literals = [part for part in parts_of(info.annotation) if get_origin(part) is Literal]
     choices = tuple(str(value) for part in literals for value in get_args(part))
     return FieldSpec(name, info, info.annotation, choices)

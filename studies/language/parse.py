@@ -13,6 +13,7 @@ from studies.language.fields import sections, table
 from studies.language.names import check_study_name
 from studies.language.overrides import read_overrides
 from studies.language.problems import Problems, StudyError
+from studies.language.report import read_report
 from studies.language.resources import read_resources
 from studies.language.study import MAX_RUNS, Axis, Block, Known, Located, Study
 
@@ -27,7 +28,7 @@ KEYS = {
     "include": "small grids of their own, added after the exclusions",
     "reuse": "studies whose finished runs of equal id count as done and are read in place",
     "resources": "what a scheduler must grant: a default, and rules with `where`, merged from the top",
-    "report": "the final window of the score (a fraction of the planned evaluations) and the claims to test",
+    "report": "what the report fixes before the data: the final window, the rule for diverged runs, and claims",
     "overrides": "fields that win over everything above, as the command line's k=v does",
 }
 """The keys of a study file, with what they hold."""
@@ -104,7 +105,7 @@ class _Reader:
         self._reuse()
         granted = read_resources(self.entries.get("resources"), written, problems)
         study.resources, study.rules = granted.default, granted.rules
-        self._report()
+        study.report = read_report(self.entries.get("report"), problems)
         study.overrides = read_fields(self.entries.get("overrides"), "overrides", problems)
         return study
 
@@ -200,27 +201,6 @@ class _Reader:
                 self.study.reuse.append(Located(check_study_name(node.value), node.mark, path))
             except ValueError as error:
                 self.problems.add(node.mark, path, str(error))
-
-    def _report(self) -> None:
-        node = self.entries.get("report")
-        if node is None or not is_mapping(node, "report", self.problems):
-            return
-        assert isinstance(node.value, dict)
-        for key, inner in node.value.items():
-            value = inner.plain()
-            if key == "final_window":
-                number = isinstance(value, int | float) and not isinstance(value, bool)
-                if not number or not 0 < value <= 1:
-                    message = f"must be a fraction above 0 and at most 1, not {inner.describe()}"
-                    self.problems.add(inner.mark, "report.final_window", message)
-            elif key == "claims":
-                if value is not None:
-                    is_mapping(inner, "report.claims", self.problems)
-            else:
-                near = suggest(key, ["final_window", "claims"])
-                message = f"unknown key{near}; there are final_window and claims"
-                self.problems.add(node.keys[key], f"report.{key}", message)
-            self.study.report[key] = value
 
 
 def suggest_key(key: str) -> str:

@@ -127,7 +127,7 @@ class Study:
     Attributes:
         name: the folder under RUNS.
         text: the file as it was read.
-        report: as written (`final_window` is checked); analysis reads it from the dispatched file.
+        report: as written, checked; analysis reads it from the dispatched file.
         overrides: the file's own `overrides`, then those of the command line.
         given: the command line's overrides as typed.
     """

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 
 import pytest
+import yaml
 
+from analysis.claims.spec import ReportSpec
 from studies.language import StudyError, expand, load_config, parse_study
 
 GRID = "grid: {design: rewards-latent-stochastic, task: toy/point-mass}\n"
@@ -106,8 +108,36 @@ def problems(text, *overrides):
         ("resources: {rules: [{hours: 1}]}", "has no where: put what holds for every run under default"),
         ("resources: {rules: [{where: {seed: 1}}]}", "grants nothing"),
         ("resources: {rule: []}", "unknown key (did you mean rules?)"),
-        ("report: {final_window: 10}", "must be a fraction above 0 and at most 1, not the number 10"),
-        ("report: {windw: 1}", "there are final_window and claims"),
+        ("report: {final_window: 10}", "s.yaml:3:24: report.final_window: must be at most 1, not 10"),
+        ("report: {windw: 1}", "there are final_window, diverged and claims"),
+        ("report: {diverged: excluded}", "must be random or exclude, not the text 'excluded' (did you mean"),
+        (
+            "report: {H2: {margin: 0.1}}",
+            "s.yaml:3:10: report.H2: H2 is a claim: write it under report.claims",
+        ),
+        ("report: {claims: [H1]}", "must be a mapping of claims, such as {H1: {level: 0.95}}, not a list"),
+        (
+            "report: {claims: {h4: {}}}",
+            "report.claims.h4: no such claim (did you mean H4?); there are H1 to H11",
+        ),
+        ("report: {claims: {H2.margin: 0.1}}", "write it nested, H2: {margin: ...}"),
+        (
+            "report: {claims: {H9: yes}}",
+            "must be a mapping of level and margin (H9: {} takes the defaults), not",
+        ),
+        (
+            "report: {claims: {H1: {margin: 0.1}}}",
+            "s.yaml:3:24: report.claims.H1.margin: H1 has no option margin (margin is of H2, H9 and H10); it has level",
+        ),
+        (
+            "report: {claims: {H2: {margn: 1}}}",
+            "H2 has no option margn (did you mean margin?); it has level and",
+        ),
+        (
+            "report: {claims: {H2: {margin: '0.1'}}}",
+            "must be a number, not the text '0.1' (remove the quotes)",
+        ),
+        ("report: {claims: {H2: {level: 95}}}", "report.claims.H2.level: must be less than 1, not 95"),
         ("overrides: {train.epochs: 1}", "overrides.train.epochs: unknown field train.epochs (did you mean"),
     ],
 )
@@ -192,6 +222,26 @@ def test_every_problem_of_a_file_is_reported_at_once_in_its_order():
         "command line", "s.yaml:1:1", "s.yaml:1:1", "s.yaml:2:16", "s.yaml:2:36", "s.yaml:4:11", "s.yaml:5:9",
         "s.yaml:6:3", "s.yaml:7:9",
     ]  # fmt: skip
+
+
+def test_every_problem_of_the_report_is_told_at_once():
+    text = "report:\n  windw: 1\n  final_window: 0\n  claims: {H1: {levl: 1}, H12: {}, H2: {level: 0.5, margin: x}}\n"
+    found = problems(f"name: s\n{GRID}{text}")
+    assert [line.partition(": ")[0].partition(":")[2] for line in found] == [
+        "4:3", "5:17", "6:17", "6:27", "6:48", "6:61",
+    ]  # fmt: skip
+
+
+def test_a_threshold_in_any_form_of_yaml_is_the_number_that_analysis_reads():
+    text = f"name: s\n{GRID}report: {{claims: {{H1: , H2: {{margin: 5e-2}}}}}}\n"
+    spec = ReportSpec.model_validate(yaml.safe_load(text)["report"])  # YAML 1.1: the text 5e-2
+    assert spec == ReportSpec.model_validate(parse_study(text, "s.yaml").report)
+    assert spec.options("H2").margin == 0.05
+    assert spec.claims.model_dump(exclude_none=True)["H1"] == {"level": 0.95}
+    assert spec.claims.H3 is None
+    for empty in ("report:\n", "report: {claims: }\n"):
+        study = parse_study(f"name: s\n{GRID}{empty}", "s.yaml")
+        assert ReportSpec.model_validate(study.report) == ReportSpec()
 
 
 def test_a_value_that_works_in_no_cell_is_a_problem_where_it_is_written():

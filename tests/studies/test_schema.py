@@ -64,7 +64,7 @@ exclude: [{space: "p*", seed: "range(0, 2)"}, {task: [x, y]}]
 include: {agent: random, task: toy/point-mass}
 reuse: pilot
 resources: {default: {hours: 3}, rules: [{where: {space: latent}, gpus: 1}]}
-report: {final_window: 0.5, claims: {H1: {margin: 1}}}
+report: {final_window: 0.5, diverged: exclude, claims: {H1: {}, H2: {margin: 0.5}, H3: null}}
 overrides: {size: tiny}
 """
 
@@ -91,6 +91,11 @@ def test_it_accepts_everything_that_the_language_has():
         "name: s\ngrid: {seed: 0}\nbase: {train.episodes: [1]}",
         "name: s\ngrid: {seed: 0}\nbase: {design: a}",
         "name: s\ngrid: {seed: 0}\nreport: {final_window: 2}",
+        "name: s\ngrid: {seed: 0}\nreport: {diverged: zero}",
+        "name: s\ngrid: {seed: 0}\nreport: {claims: {H12: {}}}",
+        "name: s\ngrid: {seed: 0}\nreport: {claims: {H1: {margin: 0.1}}}",
+        "name: s\ngrid: {seed: 0}\nreport: {claims: {H2: {margin: 0}}}",
+        "name: s\ngrid: {seed: 0}\nreport: {claims: [H2]}",
         "name: s\ngrid: {seed: 0}\nresources: {rules: [{hours: 1}]}",
         "name: s\ngrid: {seed: 0}\ndesigns: {'a*': {}}",
         "name: s\ngrid: {seed: 0}\nfactorial: [{name: a}]",
