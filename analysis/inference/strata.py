@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from analysis.inference.estimate import Floats
+from analysis.inference.estimate import RESAMPLES, Floats
 
 ByTask = Mapping[str, Sequence[float] | Floats]
 """Values of independent seeds by task; tasks may have unequal numbers of seeds, and NaNs are left out."""
+_AT_ONCE = 2_000_000  # values drawn at a time: bounds the memory of a bootstrap
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,25 @@ class Strata:
         """Sample variances of each task, num_tasks; NaN where there is one seed."""
         return variances(self.values, self.count)
 
-    def resample(self, rng: np.random.Generator, resamples: int) -> Floats:
-        """Draws seeds with replacement within each task: resamples x num_tasks x most seeds, NaN behind."""
+    def bootstrap(
+        self,
+        statistic: Callable[[Floats], Floats],
+        rng: np.random.Generator,
+        resamples: int = RESAMPLES,
+    ) -> Floats:
+        """A statistic of seeds drawn with replacement within each task: resamples x whatever it returns for one.
+
+        Args:
+            statistic: takes packed values, some resamples x num_tasks x most seeds.
+            rng: where the draws come from.
+            resamples: number of draws.
+        """
+        T, S = self.values.shape
+        at_once = max(1, _AT_ONCE // max(1, T * S))
+        sizes = [min(at_once, resamples - start) for start in range(0, resamples, at_once)]
+        return np.concatenate([statistic(self._draw(rng, size)) for size in sizes])
+
+    def _draw(self, rng: np.random.Generator, resamples: int) -> Floats:
         T, S = self.values.shape
         seeds = np.floor(rng.random((resamples, T, S)) * self.count[:, None]).astype(np.int64)
         drawn = self.values[np.arange(T)[:, None], seeds]
