@@ -102,7 +102,12 @@ def notes(results: Results) -> list[str]:
 
 def mixed(results: Results) -> list[str]:
     """Comparisons of runs that were not made alike, each stamped `mixed`: of machines, code, configurations."""
-    runs = results.runs[results.runs["attempts"] > 0]
+    return mixed_makes(results.runs) + [str(difference) for difference in differences(results)]
+
+
+def mixed_makes(runs: pd.DataFrame) -> list[str]:
+    """What `mixed` says of how some of `Results.runs` were made."""
+    runs = runs[runs["attempts"] > 0]
     found = []
     for name, words in _CONFOUNDS.items():
         values = Counter(str(value) for value in runs[name].dropna())
@@ -113,7 +118,7 @@ def mixed(results: Results) -> list[str]:
     for task, cell in runs.groupby("task", sort=False):
         if len(set(cell["probe"].dropna())) > 1:
             found.append(f"mixed probe data on {task}: errors of these runs are not on common data")
-    return found + [str(difference) for difference in differences(results)]
+    return found
 
 
 def _faults(results: Results) -> list[str]:
