@@ -18,11 +18,11 @@ from harness.config import RunConfig, semantic_fields
 from harness.config.fields import walk
 
 _OF_A_RUN = {"agent", "task", "seed"}
-_OPTIONAL = ("model.scheduled_sampling", "model.open_loop_futures", "model.dropout")
+OPTIONAL = ("model.scheduled_sampling", "model.open_loop_futures", "model.dropout")
 """Fields that only some designs use, so that they are there for one design of a pair and not for the other."""
-_OF_IMAGES = ("image_fraction", "model.image_scale")
+OF_IMAGES = ("image_fraction", "model.image_scale")
 """Fields that a design which predicts rewards only does not use."""
-_DESIGN = ("predict", "space", "dynamics", "reward_from", "reward_gradient", *_OF_IMAGES, *_OPTIONAL)
+_DESIGN = ("predict", "space", "dynamics", "reward_from", "reward_gradient", *OF_IMAGES, *OPTIONAL)
 EXPLORATION = "exploration."
 """Begins the names of fields that a run on a dataset does not use."""
 
@@ -150,7 +150,7 @@ def forms(frame: pd.DataFrame, axis: str, ignored: Collection[str] = ()) -> pd.D
     rows = frame[frame["agent"] == "model"]
     if axis == "predict":
         rows = rows[rows["image_fraction"].astype(float) == 1]
-    optional = (*_OPTIONAL, *(_OF_IMAGES if axis == "predict" else ()))
+    optional = (*OPTIONAL, *(OF_IMAGES if axis == "predict" else ()))
     rows = rows.assign(
         family=rests(rows, (axis, *optional, *ignored)),
         level=[field_of(fields, axis) for fields in rows["fields"]],
