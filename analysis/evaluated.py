@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
-from harness.rundir import RunDir, RunState
+from harness.rundir import RunDir
 
 SCHEMA = 1
 OF_THE_RUN = ("probe", "own", "heldout")
@@ -24,7 +21,7 @@ def read_evaluated(run: RunDir) -> tuple[list[dict[str, Any]], list[str]]:
             content = json.loads(file.read_bytes())
             whole = all(isinstance(content[name], str) and content[name] for name in COLUMNS)
             known = content["schema"] == SCHEMA and content["dataset"] not in OF_THE_RUN
-            lists = _lists(content)
+            lists = error_lists(content)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             whole = known = False
             lists = {}
@@ -35,31 +32,7 @@ def read_evaluated(run: RunDir) -> tuple[list[dict[str, Any]], list[str]]:
     return found, notes
 
 
-def evaluated_rows(key: dict[str, Any], contents: list[dict[str, Any]]) -> pd.DataFrame:
-    """One row a dataset: which episodes of it were measured."""
-    rows = [key | {name: content[name] for name in COLUMNS} for content in contents]
-    return pd.DataFrame(rows, columns=[*key, *COLUMNS])
-
-
-def open_loop_rows(
-    key: dict[str, Any], contents: list[dict[str, Any]], state: RunState | None
-) -> list[pd.DataFrame]:
-    """The errors as rows of `Results.open_loop`: the weights are those of the final phase."""
-    where = {"phase": "final", "iteration": state.iteration if state else 0}
-    where |= {"env_steps": state.env_steps if state else 0}
-    return [
-        pd.DataFrame(
-            key
-            | where
-            | {"dataset": content["dataset"], "step": np.arange(1, len(values) + 1)}
-            | {"metric": metric, "value": values}
-        )
-        for content in contents
-        for metric, values in _lists(content).items()
-    ]
-
-
-def _lists(content: dict[str, Any]) -> dict[str, list[float]]:
+def error_lists(content: dict[str, Any]) -> dict[str, list[float]]:
     """The lists over the horizon, NaN for null."""
     return {
         name: [float("nan") if value is None else float(value) for value in values]

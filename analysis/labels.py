@@ -26,18 +26,24 @@ _ORACLE = "oracle"
 """The section of fields that the agent `oracle` alone has."""
 
 
-def design_labels(runs: Sequence[PlannedRun], configs: Mapping[str, RunConfig | None]) -> dict[str, str]:
+def design_labels(
+    runs: Sequence[PlannedRun],
+    configs: Mapping[str, RunConfig | None],
+    versions: Mapping[str, str] | None = None,
+) -> dict[str, str]:
     """What to call each run's design, by run id.
 
     Runs of one (design, task) cell that differ in more than the seed are different things to compare: the
     fields that differ are added to the name, as short as they stay clear (`_shown`): ``rssm (planner.horizon=6)``,
     ``rssm (window, from image)``, ``rssm (on pooled)``. So are those of the oracle; of the random agent, which has no
     others, those of `env`. Both are named by what decides returns in `env` also where other runs of the task differ
-    from them: ``random (time_limit=200)``.
+    from them: ``random (time_limit=200)``. A design that several versions of the code have run is named with the
+    version: ``rssm [c0de0001]``.
 
     Args:
         runs: the runs of all studies of the report.
         configs: their validated configurations by id; None where one could not be read.
+        versions: which version a run is of, by id; none: there is one.
     """
     fields = {run.id: _fields(configs.get(run.id)) for run in runs}
     cells: dict[tuple[str, str], list[str]] = defaultdict(list)
@@ -63,7 +69,17 @@ def design_labels(runs: Sequence[PlannedRun], configs: Mapping[str, RunConfig | 
         told = [name for name in sorted(varying[run.design]) if name.startswith("env.") or not random]
         shown = [_shown(name, configs[run.id], cell) for name in told]
         labels[run.id] = run.design + (f" ({', '.join(shown)})" if shown else "")
-    return _unique(runs, labels)
+    return _unique(runs, _of_versions(labels, versions or {}))
+
+
+def _of_versions(labels: dict[str, str], versions: Mapping[str, str]) -> dict[str, str]:
+    several: dict[str, set[str]] = defaultdict(set)
+    for run, label in labels.items():
+        several[label].add(versions.get(run, ""))
+    return {
+        run: f"{label} [{versions[run]}]" if len(several[label]) > 1 else label
+        for run, label in labels.items()
+    }
 
 
 def _of_environments(

@@ -29,7 +29,7 @@ def test_frames_hold_every_record_exactly(results):
         expected = pd.DataFrame([record for record in records if record["kind"] == kind])
         found = frame[frame["run"] == run["run"]].reset_index(drop=True)
         columns = [name for name in found.columns if name in expected.columns]
-        pd.testing.assert_frame_equal(found[columns], expected[columns], check_dtype=False)
+        pd.testing.assert_frame_equal(found[columns].astype(expected[columns].dtypes), expected[columns])
         assert {"run", "design", "task", "seed", "return", "env_steps"} <= set(found.columns)
     final = next(
         r for r in records if r["kind"] == "open_loop" and r["phase"] == "final" and r["dataset"] == "own"

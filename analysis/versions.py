@@ -1,0 +1,146 @@
+"""Several versions of a study in one report: the same runs, made by different code, in different directories."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from analysis.study import PlannedRun, Study
+from analysis.words import plural
+
+_SHORT = 8  # digits of a commit
+Facts = Mapping[Path, Mapping[str, Any]]
+"""Of every run directory, with `state`, `code` and `commit`."""
+
+
+@dataclass(frozen=True)
+class Keyed:
+    """Studies whose runs have names of their own.
+
+    Attributes:
+        studies: as given, the ids of their runs unique.
+        runs: every run once, in the order of the studies.
+        of_run: the version of each run by id; empty where there is one alone.
+        versions: their names, in order; empty likewise.
+        notes: which runs were made twice.
+    """
+
+    studies: tuple[Study, ...]
+    runs: tuple[PlannedRun, ...]
+    of_run: Mapping[str, str]
+    versions: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def named_apart(studies: Sequence[Study]) -> list[Study]:
+    """Studies of one name in several places are called by as much of their paths as tells them apart."""
+    found = []
+    names = Counter(study.path.name for study in studies)
+    for study in studies:
+        label = study.path.name
+        if names[label] > 1:
+            others = [each.path.parts for each in studies if each.path != study.path]
+            depth = 1
+            while any(parts[-depth:] == study.path.parts[-depth:] for parts in others):
+                depth += 1
+            label = "/".join(study.path.parts[-depth:])
+        runs = tuple(replace(run, study=label) for run in study.runs)
+        found.append(replace(study, label=label, runs=runs))
+    return found
+
+
+def keyed(studies: Sequence[Study], facts: Facts) -> Keyed:
+    """Tells versions of runs apart, and has every run once.
+
+    Runs of a model of one id in different directories are different versions where their code differs, or where they
+    are of a study of the same name. Others were made twice: the first that is done is used.
+
+    Args:
+        studies: as `named_apart` leaves them.
+        facts: of every run directory.
+    """
+    real = {path: os.path.realpath(path) for path in facts}
+    of_study = _groups(studies, facts, real)
+    several = max(of_study, default=0) > 0
+    names = _names(studies, of_study, facts) if several else [""]
+    made: dict[str, dict[int, list[PlannedRun]]] = defaultdict(lambda: defaultdict(list))
+    for study, version in zip(studies, of_study, strict=True):
+        for run in study.runs:
+            if real[run.path] not in {real[each.path] for each in made[run.id][version]}:
+                made[run.id][version].append(run)
+    used, ids, repeated = {}, {}, set()
+    for run_id, found in made.items():
+        for version, runs in found.items():
+            name = f"{run_id}@{names[version]}" if len(found) > 1 else run_id
+            done = [run for run in runs if facts[run.path]["state"] == "done"]
+            used[name] = replace((done or runs)[0], id=name)
+            ids[run_id, version] = name
+            repeated |= {run_id} if len(runs) > 1 else set()
+    changed = tuple(
+        replace(study, runs=tuple(used[ids[run.id, version]] for run in study.runs))
+        for study, version in zip(studies, of_study, strict=True)
+    )
+    of_run = {name: names[version] for (_, version), name in ids.items()} if several else {}
+    ordered = tuple({run.id: run for study in changed for run in study.runs}.values())
+    return Keyed(changed, ordered, of_run, tuple(names) if several else (), _notes(len(repeated), names))
+
+
+def _notes(repeated: int, names: Sequence[str]) -> tuple[str, ...]:
+    notes = []
+    if repeated:
+        notes.append(
+            f"{plural(repeated, 'run')} made in several studies by the same code: the first that is done is used"
+        )
+    if len(names) > 1:
+        notes.append(
+            f"the same runs were made by several versions, {', '.join(names)}: claims are tested on {names[0]} alone; "
+            "name another study first to test them on it"
+        )
+    return tuple(notes)
+
+
+def _groups(studies: Sequence[Study], facts: Facts, real: Mapping[Path, str]) -> list[int]:
+    """Which version each study belongs to, from 0."""
+    members: list[dict[str, list[PlannedRun]]] = []
+    found: list[int] = []
+    for study in studies:
+        models = [run for run in study.runs if run.config.get("agent", "model") == "model"]
+        version = 0
+        while version < len(members) and any(
+            _differ(run, other, facts, real) for run in models for other in members[version].get(run.id, ())
+        ):
+            version += 1
+        if version == len(members):
+            members.append(defaultdict(list))
+        for run in models:
+            members[version][run.id].append(run)
+        found.append(version)
+    return found
+
+
+def _differ(run: PlannedRun, other: PlannedRun, facts: Facts, real: Mapping[Path, str]) -> bool:
+    """Whether two runs of one id are different versions of it."""
+    if real[run.path] == real[other.path]:
+        return False
+    codes = {facts[each.path].get("code") for each in (run, other)} - {None}
+    return len(codes) > 1 or run.path.parent.parent.name == other.path.parent.parent.name
+
+
+def _names(studies: Sequence[Study], of_study: Sequence[int], facts: Facts) -> list[str]:
+    """What versions are called: by their commits, else the digests of their code, else their studies."""
+    members: list[list[Study]] = [[] for _ in range(max(of_study) + 1)]
+    for study, version in zip(studies, of_study, strict=True):
+        members[version].append(study)
+    for name in ("commit", "code"):
+        values = [
+            {str(facts[run.path][name]) for study in some for run in study.runs if facts[run.path].get(name)}
+            for some in members
+        ]
+        short = [value.pop()[:_SHORT] for value in values if len(value) == 1]
+        if len(set(short)) == len(members):
+            return short
+    return ["+".join(study.name for study in some) for some in members]
