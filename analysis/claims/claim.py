@@ -1,0 +1,130 @@
+"""From a plan and the data to a finding: the steps that all hypotheses share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+import pandas as pd
+
+from analysis.claims.spec import ClaimSpec
+from analysis.claims.types import Computed, Finding, Need
+from analysis.claims.verdicts import Rule, has_interval
+from analysis.completeness import mixed_makes
+from analysis.evidence import Evidence
+from analysis.words import capital, plural, short_task
+
+ENDED = ("done", "diverged")
+_BASELINES = ("random", "oracle")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a hypothesis computed.
+
+    Attributes:
+        primary: the numbers that decide; one without an interval makes the claim not testable.
+        secondary: further numbers.
+        remarks: what makes a verdict weak, a sentence each without a full stop.
+    """
+
+    primary: Sequence[Computed]
+    secondary: Sequence[Computed] = field(default=())
+    remarks: Sequence[str] = field(default=())
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A hypothesis in parts; its `test` is what `Hypothesis.test` promises.
+
+    Attributes:
+        statement: the claim as it is tested, given its thresholds.
+        rule: how its verdict follows.
+        needs: from rows of `matching.planned_frame`.
+        compute: from the evidence, once the plan lacks nothing.
+    """
+
+    id: str
+    title: str
+    statement: Callable[[ClaimSpec], str]
+    rule: Callable[[ClaimSpec], Rule]
+    needs: Callable[[pd.DataFrame], Need]
+    compute: Callable[[Evidence, ClaimSpec], Outcome]
+
+    def test(self, evidence: Evidence, options: ClaimSpec) -> Finding:
+        """The verdict, or why there is none."""
+        need, rule = self.needs(evidence.runs), self.rule(options)
+        found = Finding(self.id, self.title, self.statement(options), rule.text, level=options.level)
+        command = self._command(evidence)
+        if need.lacking:
+            why = capital(f"the plan lacks {'; '.join(need.lacking)}")
+            return replace(found, why=f"{why}.", missing=[*need.lacking, f"{command} says what to add"])
+        runs = evidence.runs[evidence.runs["run"].isin(need.runs)]
+        unfinished = _unfinished(runs, command)
+        outcome = self.compute(evidence, options)
+        if not outcome.primary or not all(map(has_interval, outcome.primary)):
+            secondary = [*outcome.primary, *outcome.secondary]
+            missing = [*unfinished, *_without_scale(runs)]
+            why = _no_interval(runs, outcome, missing)
+            return replace(found, secondary=secondary, why=why, missing=missing)
+        mixed = mixed_makes(evidence.results.runs[evidence.results.runs["run"].isin(need.runs)])
+        return replace(
+            found,
+            primary=outcome.primary,
+            secondary=outcome.secondary,
+            verdict=rule.decide([each.estimate for each in outcome.primary]),
+            why="".join(f"{capital(each)}. " for each in [*outcome.remarks, *mixed]).strip(),
+            missing=unfinished,
+        )
+
+    def _command(self, evidence: Evidence) -> str:
+        names = [study.name for study in evidence.results.studies]
+        return f"`wm plan {names[0] if len(names) == 1 else 'STUDY'} --for {self.id}`"
+
+
+def need(frame: pd.DataFrame, rows: pd.DataFrame, lacking: Sequence[str] = ()) -> Need:
+    """What a claim needs: the runs that enter it, and the baselines on whose scale their scores are.
+
+    Args:
+        frame: all that is planned.
+        rows: the runs of models that enter.
+        lacking: what no planned run provides.
+    """
+    baselines = frame[frame["agent"].isin(_BASELINES) & frame["place"].isin(set(rows["place"]))]
+    return Need(frozenset([*rows["run"], *baselines["run"]]), tuple(lacking))
+
+
+def _unfinished(runs: pd.DataFrame, command: str) -> list[str]:
+    left = int((~runs["state"].isin(ENDED)).sum())
+    if not left:
+        return []
+    are = "is" if left == 1 else "are"
+    return [f"{left} of the {plural(len(runs), 'run')} that enter {are} not done: {command} lists them"]
+
+
+def _without_scale(runs: pd.DataFrame) -> list[str]:
+    models = runs[runs["agent"] == "model"]
+    tasks = list(dict.fromkeys(models.loc[models["basis"] == "", "task"]))
+    if not tasks:
+        return []
+    return [f"finished runs of the random agent and the oracle on {listed(tasks)}: its scores have no scale"]
+
+
+def _no_interval(runs: pd.DataFrame, outcome: Outcome, missing: Sequence[str]) -> str:
+    """Why a primary number has no interval."""
+    models = runs[runs["agent"] == "model"]
+    done = int(models["state"].isin(ENDED).sum())
+    without = [each.words for each in outcome.primary if not has_interval(each)]
+    what = f"there is no interval of the {' and of the '.join(without)}" if without else "nothing can be computed"
+    entered = max((each.runs for each in outcome.primary), default=0)
+    said = [f"{what}: {done} of the {plural(len(models), 'run')} of models are done, and {entered} enter it"]
+    said += [each.note for each in outcome.primary if each.note and not has_interval(each)]
+    said += list(outcome.remarks)
+    if not missing and not outcome.remarks:
+        said.append("the values that there are do not vary, or have a single seed")
+    return "".join(f"{capital(each)}. " for each in dict.fromkeys(said)).strip()
+
+
+def listed(tasks: Iterable[str]) -> str:
+    """Tasks in a sentence."""
+    return ", ".join(short_task(task) for task in tasks)

@@ -1,0 +1,176 @@
+"""Which runs enter a comparison, the differences within seeds, and the numbers made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from analysis.claims.claim import listed
+from analysis.claims.types import Computed
+from analysis.inference.estimate import FEW_SEEDS, Estimate, Floats
+from analysis.inference.paired import by_task, lone_tasks, stratified
+from analysis.matching import field_of, forms
+from analysis.words import plural
+
+CELL = ["family", "task", "data", "seed"]
+"""A family of designs that differ in one field alone, on a task, trained on some data, at a seed."""
+_PUBLISHED = "model.open_loop_weight"
+
+
+def online(frame: pd.DataFrame) -> pd.DataFrame:
+    """Runs of models that collect their own data."""
+    return frame[(frame["agent"] == "model") & ~frame["offline"].astype(bool)]
+
+
+def offline(frame: pd.DataFrame) -> pd.DataFrame:
+    """Runs of models that are trained on a dataset."""
+    return frame[(frame["agent"] == "model") & frame["offline"].astype(bool)]
+
+
+def families(frame: pd.DataFrame, axis: str, levels: Sequence[Any], ignored: Sequence[str] = ()) -> pd.DataFrame:
+    """The runs of `matching.forms` in cells that are planned with the first of the levels and another one."""
+    rows = forms(frame, axis, ignored)
+    rows = rows[rows["level"].isin(levels)]
+    first = rows["level"] == levels[0]
+    cells = [pd.MultiIndex.from_frame(part[CELL]) for part in (rows, rows[first], rows[~first])]
+    return rows[cells[0].isin(cells[1]) & cells[0].isin(cells[2])]
+
+
+def leading(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows in the setting that holds most families: one planner, budget and size; of a tie all.
+
+    Designs with the published loss (`model.open_loop_weight` 0) lead only where there are no others (SCIENCE 1).
+    """
+    published = [field_of(fields, _PUBLISHED) == 0 for fields in rows["fields"]]
+    rest = rows[[not each for each in published]]
+    rows = rows if rest.empty else rest
+    counts = rows.groupby("setting")["family"].nunique()
+    return rows[rows["setting"].isin(counts.index[counts == counts.max()])]
+
+
+def published(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of designs with the published loss."""
+    return rows[[field_of(fields, _PUBLISHED) == 0 for fields in rows["fields"]]]
+
+
+def form_names(rows: pd.DataFrame) -> dict[str, str]:
+    """A short name of each family: the axes that tell it from the others, such as `latent-stochastic`."""
+    first = rows.drop_duplicates("family").set_index("family")
+    axes = ["predict", "space", "dynamics", "reward_from", "reward_gradient", "variant", "size"]
+    axes += ["planner", "horizon", "proposals"]
+    columns = {axis: first[axis].astype(str) for axis in axes}
+    told = {axis: values for axis, values in columns.items() if values.nunique() > 1}
+    names: dict[str, str] = {}
+    for family in first.index:
+        words = [_word(axis, values[family]) for axis, values in told.items()]
+        name = "-".join(words) or str(first.loc[family, "name"])
+        taken = name in names.values()
+        names[str(family)] = f"{name}-{len(names) + 1}" if taken else name
+    return names
+
+
+_WORDS = {"reward_from": "from-{}", "horizon": "h{}", "proposals": "p{}"}
+
+
+def _word(axis: str, value: str) -> str:
+    return _WORDS.get(axis, "{}").format(value)
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Differences within seeds.
+
+    Attributes:
+        cells: family, task, data, seed, difference; one row where both have a value.
+        rows: the runs that entered, of the frame that they come from.
+    """
+
+    cells: pd.DataFrame
+    rows: pd.DataFrame
+
+    def of(self, family: str) -> Contrast:
+        """That of one family alone."""
+        return Contrast(*(part[part["family"] == family] for part in (self.cells, self.rows)))
+
+    def on(self, task: str) -> Contrast:
+        """That on one task alone."""
+        return Contrast(*(part[part["task"] == task] for part in (self.cells, self.rows)))
+
+    def seeds(self) -> pd.DataFrame:
+        """task, seed, difference: the mean over families (and data) of what there is at each seed."""
+        means = self.cells.groupby(["task", "seed"], sort=True)["difference"].mean()
+        return means.reset_index()
+
+    def by_task(self) -> Mapping[str, Floats]:
+        """Values of seeds by task."""
+        return by_task(self.seeds())
+
+
+def contrast(rows: pd.DataFrame, first: Any, second: Any, value: str = "value") -> Contrast:
+    """The differences first - second of two levels.
+
+    Args:
+        rows: of `families`.
+        first: a level.
+        second: the level that is subtracted.
+        value: the column that is compared.
+    """
+    here = rows[rows["level"].isin((first, second))].dropna(subset=[value])
+    indexed = here.assign(**{value: here[value].astype(float)}).set_index(CELL)
+    ours, theirs = (indexed.loc[indexed["level"] == level, value] for level in (first, second))
+    cells = (ours - theirs).dropna().rename("difference").reset_index()
+    entered = pd.MultiIndex.from_frame(here[CELL]).isin(pd.MultiIndex.from_frame(cells[CELL]))
+    return Contrast(cells, here[entered])
+
+
+def together(contrasts: Sequence[Contrast]) -> Contrast:
+    """The mean of several contrasts of the same cells, of those that a cell has."""
+    cells = pd.concat([each.cells for each in contrasts], ignore_index=True)
+    rows = pd.concat([each.rows for each in contrasts]).drop_duplicates("run")
+    means = cells.groupby(CELL, sort=False)["difference"].mean().reset_index()
+    return Contrast(means, rows)
+
+
+def mean_of(name: str, words: str, found: Contrast, level: float, *key: object) -> Computed:
+    """The mean difference over tasks of the means over seeds, with its interval for other seeds."""
+    values = found.by_task()
+    return counted(name, words, stratified(values, name, *key, level=level), found.rows, note_on(values))
+
+
+def counted(name: str, words: str, estimate: Estimate, rows: pd.DataFrame, note: str = "", of: str = "seeds") -> Computed:
+    """A number with the counts of the runs that it is of, and what a reader must know of them."""
+    few = FEW_NOTE if estimate.kind == "t" and 0 < rows.groupby("task")["seed"].nunique().min() < FEW_SEEDS else ""
+    return Computed(
+        name,
+        words,
+        estimate,
+        of=of,
+        designs=int(rows["design"].nunique()),
+        tasks=int(rows["task"].nunique()),
+        seeds=int(rows["seed"].nunique()),
+        runs=int(rows["run"].nunique()),
+        note="; ".join(part for part in (few, note, *marks(rows)) if part),
+    )
+
+
+FEW_NOTE = f"t: of fewer than {FEW_SEEDS} seeds"
+
+
+def note_on(values: Mapping[str, Floats]) -> str:
+    """Which tasks have one seed, so that their variance is that of the others."""
+    lone = lone_tasks(values)
+    return f"one seed on {listed(lone)}" if lone else ""
+
+
+def marks(rows: pd.DataFrame) -> list[str]:
+    """What the scores of some runs rest on: the range of returns, the rule for diverged runs."""
+    ranged = list(dict.fromkeys(rows.loc[rows["basis"] == "range", "task"]))
+    found = [f"scores by the range of returns on {listed(ranged)}"] if ranged else []
+    diverged = int(rows["diverged"].astype(bool).sum())
+    if diverged:
+        count = "counts" if diverged == 1 else "count"
+        found.append(f"{plural(diverged, 'diverged run')} {count} as the random agent")
+    return found
