@@ -171,7 +171,7 @@ def _show(study: str, estimation: Estimation, chosen: Chosen) -> None:
     from rich.text import Text
 
     from studies import cost
-    from studies.cli.planning import show_hours
+    from studies.cli.costs import show_hours
     from studies.estimating import forecaster, shortfalls
     from studies.matrix import row_names
     from studies.progress import duration

@@ -54,6 +54,12 @@ Prefix = Annotated[
     list[str] | None,
     typer.Option("--run", metavar="PREFIX", help="Only runs whose id or hex starts so; may be repeated."),
 ]
+For = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--for", metavar="CLAIM|FIGURE", help="Only runs that this needs, such as H4; may be repeated."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from studies.cli.costs import show_cost
 from studies.cli.options import PLAN, Json, Only, Overrides, Prefix, Runs, Study, console, plain_table, say
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 _MANY = 12  # lines of a list that a person reads
 _FEW = 3  # values within a line
-_SHORT = 1.5  # hours up to which a time is told in minutes or seconds
 
 
 def register(app: typer.Typer) -> None:
@@ -44,6 +44,15 @@ def plan(
     overrides: Overrides = None,
     only: Only = None,
     run_: Prefix = None,
+    for_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--for",
+            metavar="CLAIM|FIGURE",
+            help="What this needs and what of it is not done, such as H4; may be repeated. Several studies may "
+            "be named.",
+        ),
+    ] = None,
     runs: Runs = None,
     diff: Annotated[bool, typer.Option("--diff", help="Compare with what is on disk.")] = False,
     as_json: Json = False,
@@ -54,6 +63,9 @@ def plan(
     from studies.estimating import forecaster, shortfalls
     from studies.plan import read_plan
 
+    if for_:
+        _plan_for(for_, [study, *(overrides or [])], only or [], run_ or [], runs, as_json=as_json, diff=diff)
+        return
     found = read_plan(study, store.runs_root(runs), overrides or [], strict=runs is not None)
     chosen = store.select(found.runs, only or [], run_ or [])
     states = found.states()
@@ -66,12 +78,33 @@ def plan(
         return
     _show_matrix(found, chosen, states)
     _show_dropped(found)
-    _show_cost(price, study)
+    show_cost(price, study)
     if difference is not None:
         _show_difference(difference)
     for note in found.notes:
         say(f"note: {note}")
     _say_if_another_file(found)
+
+
+def _plan_for(
+    wanted: list[str],
+    arguments: list[str],
+    only: list[str],
+    prefixes: list[str],
+    runs: Path | None,
+    *,
+    as_json: bool,
+    diff: bool,
+) -> None:
+    """What claims or figures need of one or several studies; the arguments without `=` are studies."""
+    from harness.errors import UserError
+    from studies.cli.needs import show_needs
+
+    if diff:
+        raise UserError("--diff compares a whole plan with what is on disk: leave --for out")
+    named = [text for text in arguments if "=" not in text or Path(text).is_file()]
+    overrides = [text for text in arguments if text not in named]
+    show_needs(wanted, named, overrides, only, prefixes, runs, as_json=as_json)
 
 
 def schema(
@@ -160,41 +193,6 @@ def _show_dropped(found: Plan) -> None:
                 details.append(f"{name}: {', '.join(values[:_FEW])}{rest}")
         where = f" [{'; '.join(details)}]" if details else ""
         print(f"dropped {_count(len(cells), 'cell')}: {reason}{where}")
-
-
-def show_hours(price: dict[str, Any], name: str | None) -> None:
-    """What is left to do of a study, and how long it takes.
-
-    Args:
-        price: as `studies.cost.estimate` returns it.
-        name: of the study, for the command that measures what is not known; None: that was just called.
-    """
-    basis = price["basis"]
-    print(f"\n{_count(price['left'], 'run')} of {price['runs']} to do")
-    print(f"  {hours_in_words(price['hours'])} one after another ({basis['hours']})")
-    if price["gpu_hours"]:
-        print(f"  {hours_in_words(price['gpu_hours'])} of a GPU")
-    if price["eta_hours"] is not None:
-        print(f"  {hours_in_words(price['eta_hours'])} with {price['at_once']} at a time")
-    if name and basis["runs"].get("limit"):
-        print(f"  measure what a run takes with: wm estimate {name}")
-
-
-def hours_in_words(hours: float) -> str:
-    """`1,200.5 hours`, `48 hours` or `21 s`."""
-    from studies.progress import duration
-
-    if 0 < hours <= _SHORT:
-        return duration(3600 * hours)
-    return f"{hours:,.1f}".removesuffix(".0") + " hours"
-
-
-def _show_cost(price: dict[str, Any], name: str) -> None:
-    basis = price["basis"]
-    show_hours(price, name)
-    print(f"  {price['disk_gb']:,.2f} GB kept ({basis['disk_gb']})")
-    print(f"  {price['disk_running_gb']:,.2f} GB more for each run in progress ({basis['disk_running_gb']})")
-    print(f"  {price['files']:,} files ({basis['files']})")
 
 
 def _show_difference(difference: Difference) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from studies.cli.options import POST_MORTEM, RUN, Only, Overrides, Prefix, Runs, Study, say
+from studies.cli.options import POST_MORTEM, RUN, For, Only, Overrides, Prefix, Runs, Study, say
 
 if TYPE_CHECKING:
     from studies.pool import Report
@@ -33,6 +33,7 @@ def run(
     overrides: Overrides = None,
     only: Only = None,
     run_: Prefix = None,
+    for_: For = None,
     workers: Annotated[
         int | None,
         typer.Option("--workers", "-j", min=1, metavar="N", help="Runs at once; by default one per core."),
@@ -51,12 +52,13 @@ def run(
     from studies import dispatch, store
     from studies.difference import unreached
     from studies.freeze import freeze
+    from studies.needed import select_for
     from studies.offline import check_datasets
     from studies.plan import read_plan
     from studies.survey import survey
 
     found = read_plan(study, store.runs_root(runs), overrides or [], strict=runs is not None)
-    seen = survey(store.select(found.runs, only or [], run_ or []))
+    seen = survey(select_for(found, study, only or [], run_ or [], for_ or []))
     todo = dispatch.to_do(seen)
     queued = dispatch.queued(seen, found.name)
     if debug and not todo:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from studies.cli.options import RUN, Only, Overrides, Prefix, Runs, Study, say
+from studies.cli.options import RUN, For, Only, Overrides, Prefix, Runs, Study, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,6 +35,7 @@ def submit(
     overrides: Overrides = None,
     only: Only = None,
     run_: Prefix = None,
+    for_: For = None,
     executor: Annotated[
         str | None,
         typer.Option(
@@ -75,10 +76,11 @@ def submit(
     from studies.cluster.types import SubmissionError
     from studies.difference import unreached
     from studies.freeze import freeze
+    from studies.needed import select_for
     from studies.plan import read_plan
 
     found = read_plan(study, store.runs_root(runs), overrides or [], strict=runs is not None)
-    chosen = store.select(found.runs, only or [], run_ or [])
+    chosen = select_for(found, study, only or [], run_ or [], for_ or [])
     options = submitting.Options(
         executor=_executor(executor, profile),
         profile=profile,
@@ -157,7 +159,7 @@ def _check(found: Plan, drafted: Draft, executor: str) -> None:
 
 def _say_draft(name: str, drafted: Draft) -> None:
     """What would be submitted, and what is left."""
-    from studies.cli.planning import hours_in_words
+    from studies.cli.costs import hours_in_words
     from studies.cluster.handing import described
     from studies.cluster.telling import left, started
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from harness.errors import UserError
 from studies.cli import planning
-from studies.cli.planning import hours_in_words
+from studies.cli.costs import hours_in_words
 from studies.freeze import freeze
 from studies.language import StudyError
 from studies.plan import read_plan

@@ -1,0 +1,214 @@
+"""Which runs a claim or a figure needs: those of a plan that enter it, those of other studies, and what no plan has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import UserError
+from harness.registry import suggest
+from studies.plan import Plan, read_plan
+from studies.store import StoredRun, select, studies
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from analysis.claims.types import Need
+
+
+@dataclass(frozen=True)
+class Source:
+    """Runs of a study, and what to call it on the command line.
+
+    Attributes:
+        argument: its name under RUNS, or its file.
+    """
+
+    argument: str
+    runs: Sequence[StoredRun]
+
+
+@dataclass(frozen=True)
+class Needed:
+    """What a claim or a figure needs.
+
+    Attributes:
+        name: `H4`, or that of a figure.
+        title: what it is, in a few words.
+        runs: that enter it, in the order of the plans; also of `others`.
+        lacking: what no plan has, a sentence each.
+        others: further studies without which more would be lacking.
+    """
+
+    name: str
+    title: str
+    runs: tuple[StoredRun, ...]
+    lacking: tuple[str, ...] = ()
+    others: tuple[Source, ...] = ()
+
+
+def names_in(texts: Iterable[str]) -> list[str]:
+    """The claims and figures that `--for` names, each once; several may stand in one text, with commas.
+
+    Raises:
+        UserError: a name is neither.
+    """
+    from analysis.claims.spec import CLAIMS
+    from analysis.figures.registry import FIGURES
+
+    found: dict[str, None] = {}
+    for name in (part.strip() for text in texts for part in text.split(",")):
+        known = name.upper() if name.upper() in CLAIMS else name
+        if known not in CLAIMS and known not in FIGURES:
+            near = suggest(name, [*CLAIMS, *FIGURES])
+            raise UserError(
+                f"--for {name or repr(name)}: neither a claim nor a figure{near}; "
+                f"there are {CLAIMS[0]} to {CLAIMS[-1]}, and {', '.join(FIGURES)}"
+            )
+        found[known] = None
+    return list(found)
+
+
+def needed(names: Sequence[str], plans: Sequence[Plan], arguments: Sequence[str]) -> list[Needed]:
+    """What each claim or figure needs of the plans, and of other studies where that is not all.
+
+    Where the plans lack something for a claim, the other studies under RUNS are looked at, then the study files beside
+    the plans' files: the first that leaves less lacking counts.
+
+    Args:
+        names: as `names_in` returns them.
+        plans: of the studies that were named.
+        arguments: how they were named.
+    """
+    given = [Source(text, plan.runs) for text, plan in zip(arguments, plans, strict=True)]
+    others = _Others(plans)
+    return [_needed(name, given, others) for name in names]
+
+
+def select_for(
+    plan: Plan, argument: str, only: list[str], prefixes: list[str], wanted: Sequence[str]
+) -> list[StoredRun]:
+    """The runs that `store.select` chooses, and of these the ones that claims or figures need.
+
+    Args:
+        plan: of the study.
+        argument: how it was named.
+        only: of `--only`.
+        prefixes: of `--run`.
+        wanted: texts of `--for`; without any, all.
+
+    Raises:
+        UserError: nothing is selected, or a name is neither a claim nor a figure.
+    """
+    chosen = select(plan.runs, only, prefixes)
+    if not wanted:
+        return chosen
+    found = needed(names_in(wanted), [plan], [argument])
+    enter = {run.id for one in found for run in one.runs}
+    kept = [run for run in chosen if run.id in enter]
+    if not kept:
+        why = "; ".join(dict.fromkeys(text for one in found for text in one.lacking))
+        raise UserError(
+            f"--for {','.join(one.name for one in found)}: none of the {len(chosen)} runs enters it"
+            + (f": {why}" if why else "")
+        )
+    return kept
+
+
+class _Others:
+    """Studies that were not named, read when they are asked for and once."""
+
+    def __init__(self, plans: Sequence[Plan]) -> None:
+        self.plans = plans
+        self.read: list[Source] = []
+        self.rest = self._find()
+
+    def __iter__(self) -> Iterator[Source]:
+        yield from self.read
+        for source in self.rest:
+            self.read.append(source)
+            yield source
+
+    def _find(self) -> Iterator[Source]:
+        root = self.plans[0].home.root
+        known = {plan.name for plan in self.plans}
+        for study in studies(root):
+            if study.name not in known:
+                known.add(study.name)
+                with suppress(UserError):
+                    yield Source(study.name, study.planned)
+        files = [Path(plan.study.source) for plan in self.plans if plan.study is not None]
+        for file in (beside for path in files for beside in sorted(path.parent.glob("*.yaml"))):
+            with suppress(UserError):
+                plan = read_plan(str(file), root)
+                if plan.name not in known:
+                    known.add(plan.name)
+                    yield Source(str(file), plan.runs)
+
+
+def _needed(name: str, given: Sequence[Source], others: Iterable[Source]) -> Needed:
+    from analysis.claims.findings import HYPOTHESES
+    from analysis.figures.registry import FIGURES
+
+    if name in HYPOTHESES:
+        return _of_claims(name, HYPOTHESES[name].title, [name], given, others)
+    figure = FIGURES[name]
+    if figure.claims:
+        return _of_claims(name, figure.title, figure.claims, given, others)
+    return Needed(name, figure.title, tuple(_once(given)))
+
+
+def _of_claims(
+    name: str, title: str, claims: Sequence[str], given: Sequence[Source], others: Iterable[Source]
+) -> Needed:
+    needs = [_need(claim, given, others) for claim in claims]
+    enter = {run for need, _ in needs for run in need.runs}
+    added = tuple({source.argument: source for _, sources in needs for source in sources}.values())
+    lacking = tuple(dict.fromkeys(text for need, _ in needs for text in need.lacking))
+    runs = tuple(run for run in _once([*given, *added]) if run.id in enter)
+    return Needed(name, title, runs, lacking, added)
+
+
+def _need(claim: str, given: Sequence[Source], others: Iterable[Source]) -> tuple[Need, list[Source]]:
+    """What a claim needs, and of which further studies."""
+    from analysis.claims.findings import HYPOTHESES
+
+    needs, added = HYPOTHESES[claim].needs, list(given)
+    found = needs(_frame(added))
+    for other in others if found.lacking else ():
+        with_it = needs(_frame([*added, other]))
+        if len(with_it.lacking) < len(found.lacking):
+            found, added = with_it, [*added, other]
+        if not found.lacking:
+            break
+    return found, added[len(given) :]
+
+
+def _once(sources: Iterable[Source]) -> list[StoredRun]:
+    """The runs of all, each id once: as the study has it that does not read it from another."""
+    found: dict[str, StoredRun] = {}
+    for run in (run for source in sources for run in source.runs):
+        if run.id not in found or found[run.id].reused_from is not None:
+            found[run.id] = run
+    return list(found.values())
+
+
+def _frame(sources: Sequence[Source]) -> pd.DataFrame:
+    """`matching.planned_frame` of the sources' runs."""
+    from analysis.labels import design_labels
+    from analysis.matching import planned_frame
+    from analysis.study import PlannedRun
+    from harness.config import RunConfig
+
+    runs: list[PlannedRun] = []
+    configs: dict[str, RunConfig | None] = {}
+    for run in _once(sources):
+        runs.append(PlannedRun(run.id, run.study, run.design, run.task, run.seed, run.config, run.path))
+        try:
+            configs[run.id] = RunConfig.model_validate(run.config)
+        except ValueError:
+            configs[run.id] = None  # of another version
+    return planned_frame(runs, design_labels(runs, configs), configs)
