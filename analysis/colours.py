@@ -6,8 +6,10 @@ deuteranopia and tritanopia (a test simulates them); markers differ as well, so 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,44 @@ _SPREAD = (0, 4, 2, 5, 6, 1, 3, 7)  # order in which names of a study's own take
 _LINES = ("-", "--", "-.", ":")
 
 
-def looks(designs: Sequence[str]) -> dict[str, Look]:
-    """The look of each design: its own for the eight corners, else the next that is free, in the order given."""
+def looks(designs: Sequence[str], corners: Mapping[str, str] | None = None) -> dict[str, Look]:
+    """The look of each design: its own for the eight corners, else the next that is free, in the order given.
+
+    With more designs than colours, forms of one corner share its colour, and differ in marker and line.
+
+    Args:
+        designs: names.
+        corners: the corner of each design, `images-latent-stochastic`; a design without one takes what is free.
+    """
     chosen = {name: LOOKS[name] for name in designs if name in LOOKS}
+    of_corner = corners if corners and len(designs) > len(LOOKS) else {}
+    for name in designs:
+        look = LOOKS.get(of_corner.get(name, ""))
+        if name not in chosen and look is not None:
+            taken = set(chosen.values())
+            chosen[name] = next((each for each in _forms(look) if each not in taken), look)
     others = [name for name in designs if name not in chosen]
     free = [look for look in _all_looks() if look not in chosen.values()]
     chosen |= {name: free[i % len(free)] for i, name in enumerate(others)}
-    return chosen | {"random": REFERENCE, "oracle": ORACLE}
+    return {name: chosen[name] for name in designs} | {"random": REFERENCE, "oracle": ORACLE}
+
+
+def corners(runs: pd.DataFrame) -> dict[str, str]:
+    """The corner of the factorial that each design is a form of, from the rows of its runs with the three axes."""
+    models = runs[runs["agent"] == "model"].drop_duplicates("design")
+    axes = models[["predict", "space", "dynamics"]].astype(str).agg("-".join, axis=1)
+    return dict(zip(models["design"].astype(str), axes, strict=True)) if len(models) else {}
+
+
+def _forms(look: Look) -> list[Look]:
+    """A look, then its colour with the other markers and lines."""
+    markers = [each.marker for each in LOOKS.values()]
+    first = markers.index(look.marker)
+    return [
+        Look(look.colour, markers[(first + 3 * turn + 5 * i) % len(markers)], line)
+        for turn in range(len(markers))
+        for i, line in enumerate(_LINES)
+    ]
 
 
 def _all_looks() -> list[Look]:

@@ -9,7 +9,7 @@ from typing import Literal
 import pandas as pd
 
 from analysis.claims.types import Finding
-from analysis.colours import Look, looks
+from analysis.colours import Look, corners, looks
 from analysis.evidence import Evidence, evidence
 from analysis.load import Results
 
@@ -35,7 +35,7 @@ class Material:
     @cached_property
     def looks(self) -> dict[str, Look]:
         """Colour, marker and line of each design."""
-        return looks(self.results.designs)
+        return looks(self.results.designs, corners(self.results.runs))
 
     @cached_property
     def findings(self) -> list[Finding]:

@@ -6,31 +6,20 @@ import base64
 import json
 import shutil
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from analysis.drawing import DEFAULT_FORMATS, check_formats, draw_figures
+from analysis.figures.registry import FIGURES, chosen
 from harness.errors import UserError
-from harness.registry import suggest
 
 if TYPE_CHECKING:
-    from analysis.colours import Look
     from analysis.load import Results
+    from analysis.material import Material, Width
     from analysis.style import Drawn
     from analysis.tables import Table
-
-FORMATS = ("pdf", "png")
-FIGURES = ("learning_curves", "training_returns", "correlation", "horizon_error", "scores", "forecasts")
-"""What `figure` may name; some become several files (one a task)."""
-_MODULES = {
-    "correlation": "correlation",
-    "learning_curves": "learning_curves",
-    "training_returns": "learning_curves",
-    "scores": "scores",
-    "horizon_error": "horizon_error",
-    "forecasts": "forecasts",
-}
 
 
 @dataclass(frozen=True)
@@ -56,7 +45,8 @@ def build_report(
     out: Path | None = None,
     *,
     figure: str | None = None,
-    formats: Sequence[str] = FORMATS,
+    formats: Sequence[str] = DEFAULT_FORMATS,
+    width: Width = "auto",
 ) -> ReportResult:
     """Reads the studies and writes their report.
 
@@ -65,29 +55,29 @@ def build_report(
         out: where to; by default RUNS/<study>/report (of several: RUNS/<first>/report+<others>). An existing report
             there is kept as <out>.previous.
         figure: only this figure (a name of `FIGURES`), written into <out>/figures, the rest left as it is.
-        formats: pdf, png or svg; the HTML needs png, which is then made as well.
+        formats: pdf, png, svg or pgf; the HTML needs png, which is then made as well.
+        width: of the figures: a column or a page of a paper, or what each needs.
 
     Raises:
         UserError: no such study or figure, a format that is not known, or `out` holds something else.
     """
     from analysis.load import load
+    from analysis.material import Material
 
-    wrong = [kind for kind in formats if kind not in {"pdf", "png", "svg"}]
-    if wrong:
-        raise UserError(f"unknown figure format {wrong[0]}; there are pdf, png and svg")
-    if figure is not None and figure not in FIGURES:
-        raise UserError(f"unknown figure {figure}{suggest(figure, FIGURES)}; there are {', '.join(FIGURES)}")
+    chosen([figure] if figure is not None else [])
+    formats = check_formats(formats)
     results = load(studies)
+    material = Material(results, width)
     target = (Path(out) if out is not None else _default(results)).absolute()
     if any(part.is_file() for part in (target, *target.parents)):
         raise UserError(f"{target} is, or lies under, a file; name a folder for the report")
     if figure is not None:
-        return _one_figure(results, target, figure, formats)
+        return _one_figure(material, target, figure, formats)
     if target.exists() and any(target.iterdir()) and not (target / "manifest.json").exists():
         raise UserError(f"{target} is not a report; move it away, or name another folder")
     beside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
-        result = _write(results, beside, _previous(target), formats)
+        result = _write(material, beside, _previous(target), formats)
         _take_place(beside, target)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
@@ -121,39 +111,21 @@ def _take_place(beside: Path, target: Path) -> None:
     beside.replace(target)
 
 
-def _one_figure(results: Results, target: Path, figure: str, formats: Sequence[str]) -> ReportResult:
+def _one_figure(material: Material, target: Path, figure: str, formats: Sequence[str]) -> ReportResult:
     from analysis.completeness import notes, sentence
-    from analysis.manifest import manifest, provenance
-    from analysis.style import print_style, save
 
-    with print_style():
-        drawn = [each for each in draw(results, [figure]) if each.name.startswith(figure)]
-        if not drawn:
-            raise UserError(f"nothing to draw for {figure} yet: {sentence(results)}")
-        line = provenance(manifest(results))
-        paths = [path for each in drawn for path in save(each, target / "figures", formats, line)]
+    results = material.results
+    saved = draw_figures(material, [figure], formats, target / "figures")
+    if not saved:
+        raise UserError(f"nothing to draw for {figure} yet: {sentence(results)}")
+    paths = [path for each in saved for path in each.files]
     return ReportResult(
         paths[1] if len(paths) > 1 else paths[0], "", "", [sentence(results), *notes(results)], paths
     )
 
 
-def draw(results: Results, names: Sequence[str] = FIGURES) -> list[Drawn]:
-    """The figures of those names; those without data are left out. Call it within `style.print_style`."""
-    import importlib
-
-    from analysis.colours import looks
-
-    chosen = looks(results.designs)
-    drawn: list[Drawn] = []
-    for module in dict.fromkeys(_MODULES[name] for name in _MODULES if name in names):
-        draw_module: Callable[[Results, dict[str, Look]], list[Drawn]]
-        draw_module = importlib.import_module(f"analysis.figures.{module}").draw
-        drawn += draw_module(results, chosen)
-    return drawn
-
-
 def _write(
-    results: Results, folder: Path, old: dict[str, Any] | None, formats: Sequence[str]
+    material: Material, folder: Path, old: dict[str, Any] | None, formats: Sequence[str]
 ) -> ReportResult:
     from analysis import content, tables
     from analysis.completeness import notes, sentence, too_small
@@ -161,8 +133,8 @@ def _write(
     from analysis.manifest import changes, manifest, provenance
     from analysis.numbers import numbers, tex
     from analysis.prediction import run_errors
-    from analysis.style import print_style, save
 
+    results = material.results
     folder.mkdir(parents=True)
     source = manifest(results)
     made = [
@@ -176,9 +148,8 @@ def _write(
     for table in made:
         tables.save(table, folder / "tables")
     kinds = dict.fromkeys([*formats, "png"])
-    with print_style():
-        drawn = draw(results)
-        files = [path for each in drawn for path in save(each, folder / "figures", kinds, provenance(source))]
+    saved = draw_figures(material, FIGURES, kinds, folder / "figures", provenance(source))
+    drawn, files = [each.drawn for each in saved], [path for each in saved for path in each.files]
     errors = run_errors(results).drop(columns=["design", "task", "seed", "state", "predict"])
     results.runs.drop(columns="path").merge(errors, on="run", how="left").to_parquet(
         folder / "results.parquet"

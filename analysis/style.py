@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib import rc_context
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -19,11 +21,16 @@ from matplotlib.textpath import TextPath
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from analysis.colours import REFERENCE, Look
+from analysis.material import Width
 from analysis.words import short_count
 
 COLUMN, PAGE = 3.3, 6.9
 """Widths in inches of a figure that fills a column or a page."""
+TALLEST = 9.2
+"""Inches: what a page of a paper has room for."""
 PNG_DPI = 200
+GREY, QUIET = "#777777", "#c9c9c9"
+"""Of words that stand for missing data, and of lines that are there for comparison alone."""
 _RC: dict[str, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same everywhere
     "font.size": 7.5,
@@ -50,6 +57,7 @@ _RC: dict[str, Any] = {
     "pdf.fonttype": 42,
     "ps.fonttype": 42,
     "svg.fonttype": "none",
+    "svg.hashsalt": "wm",  # equal input, equal file
     "axes.unicode_minus": True,
     "figure.constrained_layout.h_pad": 0.06,
     "figure.constrained_layout.w_pad": 0.05,
@@ -68,9 +76,10 @@ class Drawn:
 
 
 @contextmanager
-def print_style() -> Iterator[None]:
-    """Within it, figures are made and saved in the report's style."""
-    with rc_context(_RC):  # type: ignore[arg-type]  # the stubs list every key
+def print_style(tex: str | None = None) -> Iterator[None]:
+    """Within it, figures are made and saved in the report's style; `tex` is the LaTeX that pgf is measured with."""
+    pgf = {"pgf.texsystem": tex, "pgf.rcfonts": False} if tex else {}
+    with rc_context(_RC | pgf):  # type: ignore[arg-type]  # the stubs list every key
         yield
 
 
@@ -78,46 +87,78 @@ def save(drawn: Drawn, folder: Path, formats: Iterable[str], provenance: str) ->
     """Writes NAME.csv and NAME.<format>; the provenance goes into the metadata. Equal input gives equal files.
 
     Returns:
-        The files written.
+        The files written, the CSV first.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{drawn.name}.csv"]
     drawn.data.to_csv(paths[0], index=False, float_format="%.8g", lineterminator="\n")
+    about = {"Title": drawn.title, "Subject": drawn.caption, "Keywords": provenance, "CreationDate": None}
+    metadata: dict[str, dict[str, Any]] = {
+        "pdf": about,
+        "png": {"Title": drawn.title, "Description": provenance, "Software": None},
+        "svg": {"Title": drawn.title, "Description": provenance, "Date": None},
+    }
     for kind in formats:
         path = folder / f"{drawn.name}.{kind}"
-        if kind == "pdf":
-            metadata = {
-                "Title": drawn.title,
-                "Subject": drawn.caption,
-                "Keywords": provenance,
-                "CreationDate": None,
-            }
-        else:
-            metadata = {"Title": drawn.title, "Description": provenance, "Software": None}
-        drawn.figure.savefig(path, dpi=PNG_DPI, metadata=metadata if kind in {"pdf", "png"} else None)
+        drawn.figure.savefig(path, dpi=PNG_DPI, metadata=metadata.get(kind))
         paths.append(path)
     return paths
 
 
+def span(width: Width, natural: float = PAGE) -> float:
+    """Inches of a figure's width; `natural` is what it needs where nobody says."""
+    return {"column": COLUMN, "page": PAGE}.get(width, natural)
+
+
 def panels(
-    count: int, *, columns: int = 3, height: float = 2.1, share_y: bool = False
+    count: int,
+    *,
+    width: Width = "auto",
+    least: float = 1.6,
+    height: float = 1.9,
+    share_y: bool = False,
+    share_x: bool = False,
+    alone: float = COLUMN,
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of `count` equal panels: one fills a column, more share a page's width."""
-    across = min(count, columns)
+    """A figure of `count` equal panels, as many side by side as have `least` inches.
+
+    Args:
+        count: of panels.
+        width: of the figure; `auto` is a page, or `alone` for a single panel.
+        least: inches of a panel.
+        height: inches of a panel.
+        share_y: one scale for each row.
+        share_x: one scale for all.
+        alone: inches of the width of a single panel.
+    """
+    inch = span(width, alone if count == 1 else PAGE)
+    across = max(1, min(count, int(inch / least + 1e-9)))
+    across = -(-count // -(-count // across))  # as equal rows as there can be
     rows = -(-count // across)
-    figure = Figure(figsize=(COLUMN if across == 1 else PAGE, rows * height + 0.5), layout="constrained")
-    grid = figure.subplots(rows, across, squeeze=False, sharey="row" if share_y else False)
+    figure = Figure(figsize=(inch, rows * height + 0.15), layout="constrained")
+    grid = figure.subplots(
+        rows, across, squeeze=False, sharey="row" if share_y else False, sharex="all" if share_x else False
+    )
     axes = list(grid.flat)
     for unused in axes[count:]:
         unused.set_axis_off()
+    if share_x:  # the lowest panel of each column has the numbers
+        for axis in axes[max(0, count - across) : count]:
+            axis.tick_params(labelbottom=True)
     return figure, axes[:count]
 
 
+def first_in_row(figure: Figure, axes: Sequence[Axes]) -> list[Axes]:
+    """The panels at the left."""
+    del figure
+    return [axis for axis in axes if (spec := axis.get_subplotspec()) is None or spec.is_first_col()]
+
+
 def legend_below(
-    figure: Figure, looks: dict[str, Look], *, marker: bool = False, reference: str = ""
+    figure: Figure, looks: Mapping[str, Look], *, marker: bool = False, reference: str = ""
 ) -> None:
     """One legend for all panels, below them, in as many columns as fit; `reference` names the dashed line."""
-    handles = [
+    handles: list[Artist] = [
         Line2D(
             [], [], color=look.colour, ls="" if marker else look.line, marker=look.marker, label=name, ms=4
         )
@@ -125,15 +166,53 @@ def legend_below(
     ]
     if reference:
         handles.append(Line2D([], [], color=REFERENCE.colour, ls="--", lw=1, label=reference))
-    width = figure.get_figwidth()
-    longest = max((len(str(handle.get_label())) for handle in handles), default=1)
-    fit = max(1, int(width / (0.062 * longest + 0.45)))
-    rows = -(-len(handles) // fit)
-    figure.set_figheight(figure.get_figheight() + 0.15 * rows)
-    columns = -(-len(handles) // rows) if handles else 1
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns, columnspacing=1.2)
+    handles_below(figure, handles)
 
 
+def handles_below(figure: Figure, handles: Sequence[Artist], title: str = "") -> None:
+    """A legend of these below all panels, in as many columns as fit; the figure grows by its height."""
+    if not handles:
+        return
+    width = figure.get_figwidth() - 0.1
+    for handle in handles:
+        handle.set_label(wrap(str(handle.get_label()), width - 0.45))
+    lines = [str(handle.get_label()).count("\n") + 1 for handle in handles]
+    across = len(handles)
+    while across > 1 and _legend_width(handles, across) > width:
+        across -= 1
+    rows = -(-len(handles) // across)
+    across = -(-len(handles) // rows)
+    extra = 0.135 * rows * max(lines) + 0.1 + (0.15 if title else 0)
+    figure.set_figheight(figure.get_figheight() + extra)
+    legend = figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=across,
+        columnspacing=1.2,
+        handletextpad=0.6,
+        labelspacing=0.35,
+        borderpad=0.1,
+        title=title or None,
+    )
+    legend.get_title().set_fontsize(7)
+
+
+def _legend_width(handles: Sequence[Artist], across: int) -> float:
+    """Inches of a legend in so many columns, which matplotlib fills one after the other."""
+    rows = -(-len(handles) // across)
+    columns = [handles[i : i + rows] for i in range(0, len(handles), rows)]
+    return sum(max(inches(str(h.get_label())) for h in column) + 0.37 for column in columns)
+
+
+def empty(axis: Axes, words: str = "no data") -> None:
+    """Says in a panel that there is nothing to show, and why."""
+    axis.text(0.5, 0.5, words, transform=axis.transAxes, ha="center", va="center", color=GREY, style="italic")
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.grid(visible=False)
+
+
+@lru_cache(maxsize=4096)
 def inches(text: str, size: float = 7) -> float:
     """Width of the widest line of a text in the style's font, `size` in points."""
     paths = [TextPath((0, 0), line, size=size) for line in text.split("\n") if line.strip()]
@@ -155,7 +234,7 @@ def wrap(text: str, width: float, size: float = 7) -> str:
 
 def thousands(axes: Axes) -> None:
     """Ticks of counts on x as 500, 2k, 1.5M."""
-    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short_count(value)))
 
 

@@ -1,270 +1,299 @@
-"""Contact sheet of forecasts: what happened above, what each design foresaw below, time to the right."""
+"""Contact sheets of forecasts: what happened above, what each design foresaw below, time to the right."""
 
 from __future__ import annotations
 
-import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from analysis.colours import Look
-from analysis.load import Results
+from analysis.families import key_of, names_fitted
+from analysis.figures.kept import RANKS, Bytes, Forecast, Kept, kept, step_errors
+from analysis.material import Material
 from analysis.prediction import DATASET
-from analysis.style import PAGE, Drawn, inches, wrap
-from analysis.words import plural, short_task
+from analysis.style import GREY, PAGE, Drawn, inches, span
+from analysis.words import plural, seed_range, short_task
 
 CONTEXT_FRAMES = 3
 MOST_WITH_SAMPLES = 4
 """Designs up to which a sheet also shows one sample of the stochastic ones."""
-MOST_FRAMES = 14
-"""Forecast frames on a sheet at most; of a longer horizon, evenly spaced ones."""
-_LEFT, _LABEL, _RIGHT = (
-    1.3,
-    1.7,
-    0.1,
-)  # inches: left of the frames at least, a line of a name at most, right of them
-_TOP, _BOTTOM, _BETWEEN = 0.42, 0.42, 0.14  # inches: above the frames, below the rewards, between them
-_LINE = 0.118  # inches
-_GAP, _SPACE = 0.45, 0.06  # frames
-Bytes = npt.NDArray[np.uint8]
+MOST_ROWS = 20
+"""Designs on a sheet at most."""
+EDGE = 0.27
+"""Inches of a frame at least."""
+_LABEL, _LINE, _RIGHT = 1.7, 0.118, 0.1
+"""Inches: a line of a name at most, its height, right of the frames."""
+_TOP, _BOTTOM, _REWARDS, _BETWEEN = 0.42, 0.42, 1.0, 0.14
+_GAP, _SPACE = 0.45, 0.06
+"""Between context and forecast, and between frames, in frames."""
 
 
 @dataclass(frozen=True)
-class Forecast:
-    """One run's forecasts: the arrays of forecasts/<dataset>.npz."""
+class _Row:
+    """A row of a sheet: its name, frames by their place (in frames from the left), and how its rewards are drawn."""
 
-    design: str
-    seed: int
-    arrays: dict[str, npt.NDArray[Any]]
-
-
-def draw(results: Results, looks: dict[str, Look]) -> list[Drawn]:
-    """The figures `forecasts` (one task) or `forecasts_<task>`."""
-    drawn = []
-    for task in results.tasks:
-        found, unequal = _read(results, task)
-        if found:
-            name = (
-                "forecasts" if len(results.tasks) == 1 else f"forecasts_{short_task(task).replace('-', '_')}"
-            )
-            drawn.append(_sheet(results, task, name, found, unequal, looks))
-    return drawn
+    label: str
+    frames: Sequence[tuple[float, Bytes]]
+    look: Look | None = None
+    words: str = ""
 
 
-def _read(results: Results, task: str) -> tuple[list[Forecast], list[str]]:
-    """The forecasts of each design's first seed that has some; designs with other starts are named apart."""
-    found: list[Forecast] = []
-    unequal = []
-    runs = results.runs[results.runs["task"] == task]
-    for design in results.designs:
-        for run in runs[runs["design"] == design].sort_values("seed").itertuples():
-            arrays = _arrays(Path(str(run.path)) / "forecasts" / f"{DATASET}.npz")
-            if arrays is None:
-                continue
-            if found and not np.array_equal(arrays["start"], found[0].arrays["start"]):
-                unequal.append(design)
-            else:
-                found.append(Forecast(design, int(str(run.seed)), arrays))
-            break
-    return found, unequal
+def draw(material: Material) -> list[Drawn]:
+    """The figures `forecasts` (one task) or `forecasts_<task>`: the median seed of each design, and its rewards."""
+    return [_sheet(material, each) for each in _kept(material)]
 
 
-def _arrays(path: Path) -> dict[str, npt.NDArray[Any]] | None:
-    try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile):
-        return None
-    complete = {"context", "truth", "reward", "reward_forecast", "start"} <= arrays.keys()
-    return arrays if complete and len(arrays["truth"]) else None
+def draw_seeds(material: Material) -> list[Drawn]:
+    """The figures `forecast_seeds` or `forecast_seeds_<task>`: the best, the median and the worst seed."""
+    return [_seeds(material, each) for each in _kept(material) if any(map(_several, each.seeds.values()))]
 
 
-def _sheet(
-    results: Results, task: str, name: str, found: list[Forecast], unequal: list[str], looks: dict[str, Look]
-) -> Drawn:
-    truth, context = found[0].arrays["truth"], found[0].arrays["context"]
-    start = most_movement(truth, context)
-    horizon = truth.shape[1]
-    steps = np.unique(np.linspace(1, horizon, min(horizon, MOST_FRAMES)).round().astype(int))
-    before = min(CONTEXT_FRAMES, context.shape[1])
-    rows = [("truth", truth[start, steps - 1], None), *_rows(found, start, steps, looks)]
+def _several(seeds: Sequence[Forecast]) -> bool:
+    return len(seeds) > 1 and seeds[0].images
+
+
+def _kept(material: Material) -> list[Kept]:
+    found = [kept(material, task) for task in material.results.tasks]
+    return [each for each in found if each.seeds]
+
+
+def _name(material: Material, name: str, task: str) -> str:
+    one = len(material.results.tasks) == 1
+    return name if one else f"{name}_{short_task(task).replace('-', '_')}"
+
+
+def _sheet(material: Material, of: Kept) -> Drawn:
+    shown = [of.ranked(design, "median") for design in list(of.seeds)[:MOST_ROWS]]
+    truth, context = of.truth.arrays["truth"][of.start], of.truth.arrays["context"][of.start]
+    page = span(material.width) >= PAGE
+    samples = page and sum(forecast.images for forecast in shown) <= MOST_WITH_SAMPLES
+    names = [
+        each.design + tail
+        for each in shown
+        for tail in ("", ", one sample")
+        if not tail or (samples and "sample" in each.arrays)
+    ]
+    labels = names_fitted(names, _LABEL if page else 1.05)
+    margin = max(map(inches, [*labels, "truth"])) + 0.42
+    before = min(CONTEXT_FRAMES if page else 1, len(context))
+    room = (span(material.width) - margin - _RIGHT) / EDGE
+    most = max(3, int(room - before - _GAP))
+    steps = np.unique(np.linspace(1, len(truth), min(len(truth), most)).round().astype(int))
     columns = before + _GAP + len(steps)
-    margin = max(_LEFT, max(inches(label) for label, _, _ in rows) + 0.25)
-    unit = (PAGE - margin - _RIGHT) / columns
-    pitch = max(1, _SPACE + max(label.count("\n") + 1 for label, _, _ in rows) * _LINE / unit)
-    sheet, left = pitch * unit * len(rows), before + 0.5 * _GAP
-    reward_left = margin + left * unit
-    names = [wrap(forecast.design, reward_left - 1.05) for forecast in found]
-    below = max(1.15, sum(0.05 + _LINE * (words.count("\n") + 1) for words in ["truth", *names]) - _BOTTOM)
-    height = _TOP + sheet + _BETWEEN + below + _BOTTOM
-    figure = Figure(figsize=(PAGE, height))
-    width = (PAGE - margin - _RIGHT) / PAGE
-    axis = figure.add_axes((margin / PAGE, 1 - (_TOP + sheet) / height, width, sheet / height))
-    _frames(axis, context[start, -before:], rows, columns, steps, pitch)
-    place = (reward_left / PAGE, _BOTTOM / height, (PAGE - _RIGHT - reward_left) / PAGE, below / height)
+    unit = (span(material.width) - margin - _RIGHT) / columns
+    places = before + _GAP + np.arange(len(steps))
+    rows = [_Row("truth", [*enumerate(context[-before:]), *zip(places, truth[steps - 1], strict=True)])]
+    rows += _rows(shown, labels, of.start, steps, places, material.looks, samples=samples)
+    pitch = _pitch(rows, unit)
+    sheet = pitch * unit * len(rows)
+    height = _TOP + sheet + _BETWEEN + _REWARDS + _BOTTOM
+    width = span(material.width)
+    figure = Figure(figsize=(width, height))
+    inside = (width - margin - _RIGHT) / width
+    axis = figure.add_axes((margin / width, 1 - (_TOP + sheet) / height, inside, sheet / height))
+    _frames(axis, rows, columns, pitch, 1 / unit)
+    for j in range(before):
+        _above(axis, j + 0.5 - _SPACE / 2, f"{j - before + 1}".replace("-", "−"))
+    for x, step in zip(places, steps, strict=True):
+        _above(axis, x + 0.5 - _SPACE / 2, f"{step}")
+    _heading(axis, before - _SPACE, "last frames before" if before > 1 else "before", "right")
+    _heading(axis, before + _GAP + len(steps) / 2, "forecast, steps ahead", "center")
+    left = margin + (before + 0.5 * _GAP) * unit
+    place = (left / width, _BOTTOM / height, (width - _RIGHT - left) / width, _REWARDS / height)
     axis = figure.add_axes(place)
-    _rewards(axis, found, start, steps, before + _GAP + np.arange(len(steps)) + 0.5 - _SPACE / 2, looks)
-    axis.set_xlim(left, columns)
-    _legend(
-        figure, dict(zip(names, (looks[each.design] for each in found), strict=True)), place[1] + place[3]
-    )
-    caption = _caption(results, found, unequal, start)
-    data = _points(task, found, start, horizon)
-    return Drawn(name, f"Forecasts on {short_task(task)}", caption, figure, data)
+    _rewards(axis, shown, of.start, steps, places + 0.5 - _SPACE / 2, material.looks)
+    axis.set_xlim(before + 0.5 * _GAP, columns)
+    caption = f"{_caption(material, of, shown)} {key_of(labels, names)}".strip()
+    data = pd.concat([step_errors(forecast, of.start) for forecast in shown], ignore_index=True)
+    data.insert(0, "task", of.task)
+    name = _name(material, "forecasts", of.task)
+    return Drawn(name, f"Forecasts on {short_task(of.task)}", caption, figure, data)
 
 
 def _rows(
-    found: list[Forecast], start: int, steps: npt.NDArray[Any], looks: dict[str, Look]
-) -> list[tuple[str, Bytes, Look | None]]:
-    """Label, frames and look of each row below the truth."""
-    rows: list[tuple[str, Bytes, Look | None]] = []
-    samples = sum("image" in forecast.arrays for forecast in found) <= MOST_WITH_SAMPLES
-    for forecast in found:
-        for key, label in (("image", ""), ("sample", ", one sample")):
-            if key in forecast.arrays and (key == "image" or samples):
-                frames = forecast.arrays[key][start, steps - 1]
-                rows.append((wrap(forecast.design + label, _LABEL), frames, looks[forecast.design]))
+    shown: Sequence[Forecast],
+    labels: Sequence[str],
+    start: int,
+    steps: npt.NDArray[Any],
+    places: npt.NDArray[Any],
+    looks: dict[str, Look],
+    *,
+    samples: bool,
+) -> list[_Row]:
+    """The rows below the truth."""
+    rows, names = [], iter(labels)
+    for forecast in shown:
+        look = looks[forecast.design]
+        for key in ("image", "sample"):
+            if key == "sample" and not (samples and key in forecast.arrays):
+                continue
+            if key in forecast.arrays:
+                frames = list(zip(places, forecast.arrays[key][start, steps - 1], strict=True))
+                rows.append(_Row(next(names), frames, look if key == "image" else None))
+            else:
+                rows.append(_Row(next(names), [], look, "rewards only"))
     return rows
 
 
-def most_movement(truth: Bytes, context: Bytes) -> int:
-    """The start after which the frames change most from the last context frame."""
-    change = np.abs(truth.astype(float) - context[:, -1:].astype(float))
-    return int(change.mean(axis=(1, 2, 3, 4)).argmax())
+def _seeds(material: Material, of: Kept) -> Drawn:
+    """Best, median and worst side by side, at the same few steps."""
+    page, width = span(material.width) >= PAGE, span(material.width)
+    designs = [design for design, seeds in of.seeds.items() if seeds[0].images][:MOST_ROWS]
+    labels = names_fitted(designs, _LABEL if page else 0.95)
+    margin = max(map(inches, [*labels, "truth"])) + 0.3
+    truth = of.truth.arrays["truth"][of.start]
+    count = min(len(truth), 4 if page else 2)
+    steps = np.unique(np.linspace(max(1, len(truth) // count), len(truth), count).round().astype(int))
+    columns = len(RANKS) * (len(steps) + _GAP) - _GAP
+    unit = (width - margin - _RIGHT) / columns
+    starts = {rank: i * (len(steps) + _GAP) for i, rank in enumerate(RANKS)}
+    rows = [_Row("truth", [(starts[r] + j, truth[s - 1]) for r in RANKS for j, s in enumerate(steps)])]
+    parts = []
+    for design, label in zip(designs, labels, strict=True):
+        frames = []
+        for rank in RANKS:
+            forecast = of.ranked(design, rank)
+            images = forecast.arrays["image"][of.start]
+            frames += [(starts[rank] + j, images[step - 1]) for j, step in enumerate(steps)]
+            parts.append(step_errors(forecast, of.start).assign(rank=rank, error=forecast.error))
+        rows.append(_Row(label, frames, material.looks[design]))
+    pitch = _pitch(rows, unit)
+    sheet = pitch * unit * len(rows)
+    height = _TOP + sheet + 0.06
+    figure = Figure(figsize=(width, height))
+    place = (margin / width, 0.06 / height, (width - margin - _RIGHT) / width, sheet / height)
+    axis = figure.add_axes(place)
+    _frames(axis, rows, columns, pitch, 1 / unit)
+    for rank, left in starts.items():
+        for j, step in enumerate(steps):
+            _above(axis, left + j + 0.5 - _SPACE / 2, f"{step}")
+        _heading(axis, left + len(steps) / 2, f"{rank} seed", "center")
+    few = [design for design in designs if not _several(of.seeds[design])]
+    counts = [len(of.seeds[design]) for design in designs]
+    ranked = "Seeds are ranked by the image error of all starts, averaged over the horizon"
+    words = [
+        _start(of),
+        f"Numbers above: steps ahead. {ranked}; {seed_range(counts)} with forecasts a design.",
+    ]
+    if few:
+        words.append(f"One seed alone, shown three times: {', '.join(few)}.")
+    caption = " ".join([*words, *_left_out(material, of), key_of(labels, designs)]).strip()
+    data = pd.concat(parts, ignore_index=True)
+    data.insert(0, "task", of.task)
+    name, title = (
+        _name(material, "forecast_seeds", of.task),
+        f"Best, median and worst on {short_task(of.task)}",
+    )
+    return Drawn(name, title, caption, figure, data)
 
 
-def _frames(
-    axis: Axes,
-    context: Bytes,
-    rows: list[tuple[str, Bytes, Look | None]],
-    columns: float,
-    steps: npt.NDArray[Any],
-    pitch: float,
-) -> None:
-    before, edge = len(context), 1 - _SPACE
-    for i, (label, frames, look) in enumerate(rows):
-        places = [(before + _GAP + j, frame) for j, frame in enumerate(frames)]
-        if i == 0:
-            places += list(enumerate(context))
+def _pitch(rows: Sequence[_Row], unit: float) -> float:
+    """From row to row, in frames: a name may have more lines than a frame is high."""
+    return max(1, _SPACE + max(row.label.count("\n") + 1 for row in rows) * _LINE / unit)
+
+
+def _frames(axis: Axes, rows: Sequence[_Row], columns: float, pitch: float, inch: float) -> None:
+    """The frames, and left of them each row's name with its line and marker; `inch` in frames."""
+    edge = 1 - _SPACE
+    for i, row in enumerate(rows):
         top = i * pitch + (pitch - 1) / 2
-        for x, frame in places:
-            _frame(axis, frame, x, top, edge)
-        axis.text(-0.18, top + edge / 2, label, ha="right", va="center", fontsize=7, linespacing=1.1)
-        colour = look.colour if look else "black"
-        axis.plot([-0.06, -0.06], [top, top + edge], color=colour, lw=2, clip_on=False, solid_capstyle="butt")
-    for j in range(before):
-        _above(axis, j + edge / 2, f"{j - before + 1}".replace("-", "−"))
-    for j, step in enumerate(steps):
-        _above(axis, before + _GAP + j + edge / 2, f"{step}")
-    _above(axis, before - _SPACE, "last frames before the forecast", heading="right")
-    _above(axis, before + _GAP + len(steps) / 2, "forecast, steps ahead", heading="center")
+        middle = top + edge / 2
+        for x, frame in row.frames:
+            place = (x, x + edge, top + edge, top)
+            axis.imshow(np.moveaxis(frame, 0, -1), extent=place, interpolation="none", aspect="auto")
+            border = Rectangle((x, top), edge, edge, fill=False, lw=0.4, ec="#8c8c8c", clip_on=False)
+            axis.add_patch(border)
+        axis.text(-0.3 * inch, middle, row.label, ha="right", va="center", fontsize=7, linespacing=1.1)
+        if row.words:
+            axis.text(columns / 2, middle, row.words, ha="center", va="center", color=GREY, style="italic")
+        if row.look or i == 0:
+            colour, marker, line = (
+                (row.look.colour, row.look.marker, row.look.line) if row.look else ("black", ".", "-")
+            )
+            ends = [-0.25 * inch, -0.15 * inch, -0.05 * inch]
+            axis.plot(ends, [middle] * 3, color=colour, ls=line, lw=1.2, clip_on=False)
+            axis.plot(ends[1], middle, color=colour, marker=marker, ms=4, clip_on=False)
     axis.set_xlim(0, columns)
     axis.set_ylim(pitch * len(rows) - _SPACE, 0)
     axis.set_axis_off()
 
 
-def _frame(axis: Axes, frame: Bytes, x: float, y: float, edge: float) -> None:
-    """A frame with a thin border: one that is all white is not missing."""
-    place = (x, x + edge, y + edge, y)
-    axis.imshow(np.moveaxis(frame, 0, -1), extent=place, interpolation="none", aspect="auto")
-    axis.add_patch(Rectangle((x, y), edge, edge, fill=False, lw=0.4, ec="#8c8c8c", clip_on=False))
+def _above(axis: Axes, x: float, words: str) -> None:
+    """A number above a column."""
+    axis.annotate(
+        words, (x, 0), xytext=(0, 3), textcoords="offset points", ha="center", va="bottom", fontsize=7
+    )
 
 
-def _above(axis: Axes, x: float, words: str, heading: Literal["", "right", "center"] = "") -> None:
-    """Words above the first row; a heading is above the numbers of the columns."""
+def _heading(axis: Axes, x: float, words: str, align: str) -> None:
+    """Words above the numbers of the columns."""
     axis.annotate(
         words,
         (x, 0),
-        xytext=(0, 14 if heading else 3),
+        xytext=(0, 14),
         textcoords="offset points",
-        ha=heading or "center",
+        ha=align,
         va="bottom",
         fontsize=7,
-        color="#555555" if heading else "black",
+        color="#555555",
     )
 
 
 def _rewards(
     axis: Axes,
-    found: list[Forecast],
+    shown: Sequence[Forecast],
     start: int,
     steps: npt.NDArray[Any],
     centres: npt.NDArray[Any],
     looks: dict[str, Look],
 ) -> None:
-    for forecast in found:
+    for forecast in shown:
         look = looks[forecast.design]
         values = forecast.arrays["reward_forecast"][start, steps - 1]
         axis.plot(centres, values, color=look.colour, marker=look.marker, ms=3, lw=1, ls=look.line)
-    axis.plot(centres, found[0].arrays["reward"][start, steps - 1], color="black", lw=1.6, marker=".", ms=4)
+    axis.plot(centres, shown[0].arrays["reward"][start, steps - 1], color="black", lw=1.6, marker=".", ms=4)
     axis.set_xticks(centres, [str(step) for step in steps])
+    axis.locator_params(axis="y", nbins=4)
     axis.set_ylabel("Reward")
     axis.set_xlabel("Steps ahead")
 
 
-def _legend(figure: Figure, looks: dict[str, Look], top: float) -> None:
-    """Left of the reward panel, below the context frames; the names are wrapped to fit there."""
-    handles = [Line2D([], [], color="black", lw=1.6, marker=".", label="truth")]
-    for name, look in looks.items():
-        handles.append(
-            Line2D([], [], color=look.colour, marker=look.marker, ms=4, lw=1, ls=look.line, label=name)
-        )
-    figure.legend(
-        handles=handles, loc="upper left", bbox_to_anchor=(0.012, top), borderaxespad=0, borderpad=0
+def _start(of: Kept) -> str:
+    episode, column = (int(value) for value in of.truth.arrays["start"][of.start])
+    count = len(of.truth.arrays["start"])
+    return (
+        f"{DATASET.capitalize()} data, episode {episode}, column {column}: of {count} kept starts the one with the "
+        "most movement."
     )
 
 
-def _points(task: str, found: list[Forecast], start: int, horizon: int) -> pd.DataFrame:
-    """A row a design and step: error of this start's mean forecast image, reward and its forecast."""
-    parts = []
-    for forecast in found:
-        arrays = forecast.arrays
-        episode, column = arrays["start"][start]
-        image = np.full(horizon, np.nan)
-        if "image" in arrays:
-            error = np.abs(arrays["image"][start].astype(float) - arrays["truth"][start].astype(float))
-            image = error.mean(axis=(1, 2, 3))
-        parts.append(
-            pd.DataFrame(
-                {
-                    "task": task,
-                    "design": forecast.design,
-                    "seed": forecast.seed,
-                    "episode": int(episode),
-                    "column": int(column),
-                    "step": np.arange(1, horizon + 1),
-                    "image_error": image,
-                    "reward": arrays["reward"][start].astype(float),
-                    "reward_forecast": arrays["reward_forecast"][start].astype(float),
-                }
-            )
-        )
-    return pd.concat(parts, ignore_index=True)
+def _caption(material: Material, of: Kept, shown: Sequence[Forecast]) -> str:
+    seeds = sorted({forecast.seed for forecast in shown})
+    several = any(len(every) > 1 for every in of.seeds.values())
+    which = "the seed with the median error" if several else "one run"
+    numbers = f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}"
+    words = [_start(of), f"Of each design {which} ({numbers})."]
+    words.append("Rows: the mean forecast; of stochastic designs also one sample where there is room.")
+    words.append("Below: rewards, in the colours and marks of the rows.")
+    return " ".join([*words, *_left_out(material, of)])
 
 
-def _caption(results: Results, found: list[Forecast], unequal: list[str], start: int) -> str:
-    episode, column = (int(value) for value in found[0].arrays["start"][start])
-    seeds = sorted({forecast.seed for forecast in found})
-    kept = len(found[0].arrays["start"])
-    place = (
-        f"{DATASET.capitalize()} data, episode {episode}, column {column}: of {kept} kept starts the one with the "
-        f"most movement. One run a design ({'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))})."
-    )
-    words = [place, "Rows: the mean forecast; of stochastic designs also one sample where there is room."]
-    rewards = [forecast.design for forecast in found if "image" not in forecast.arrays]
-    if rewards:
-        words.append(f"Rewards only: {', '.join(rewards)}.")
-    missing = [design for design in results.designs if design not in {f.design for f in found} | set(unequal)]
+def _left_out(material: Material, of: Kept) -> list[str]:
+    words = []
+    planned = material.results.runs
+    planned = planned[(planned["task"] == of.task) & (planned["agent"] == "model")]
+    missing = [d for d in dict.fromkeys(planned["design"]) if d not in of.seeds and d not in of.unequal]
     if missing:
-        words.append(f"No forecasts yet of {plural(len(missing), 'design')}: {', '.join(missing)}.")
-    if unequal:
-        words.append(f"Left out, as forecast from other starts: {', '.join(unequal)}.")
-    return " ".join(words)
+        words.append(f"No forecasts yet of {plural(len(missing), 'design')}: {', '.join(map(str, missing))}.")
+    if of.unequal:
+        words.append(f"Left out, as forecast from other starts: {', '.join(of.unequal)}.")
+    if len(of.seeds) > MOST_ROWS:
+        words.append(f"The first {MOST_ROWS} of {len(of.seeds)} designs.")
+    return words

@@ -2,57 +2,70 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.colours import ORACLE, REFERENCE, Look
+from analysis.families import key_of, names_fitted
 from analysis.load import Results
+from analysis.material import Material
 from analysis.scales import levels
 from analysis.scores import BASIS, run_scores, score_cells
-from analysis.style import COLUMN, PAGE, Drawn, inches, wrap
+from analysis.style import COLUMN, PAGE, Drawn, inches, span
 from analysis.words import interval_words, seed_range, short_task
 
-ACROSS = 3
-LABEL = 1.9
-"""Inches of a line of a design's name at most."""
+LABEL, LEAST = 1.75, 0.95
+"""Inches of a line of a design's name at most, and of a panel at least."""
 CROWDED = 0.3
 """Of a panel's width: baselines nearer to each other than this have their names to either side."""
 COLUMNS = ["task", "design", "seed", "score", "low", "high", "n", "interval"]
 
 
-def draw(results: Results, looks: dict[str, Look]) -> list[Drawn]:
+def draw(material: Material) -> list[Drawn]:
     """The figure `scores`: a panel a task, a line a design."""
+    results = material.results
     cells, runs = score_cells(results), run_scores(results)
     lines, further = _baselines(results)
     if not runs["score"].notna()[runs["design"].isin(results.designs)].any():
         return []
     designs = [*results.designs, *further]
     random = results.agents("random")
-    looks = {name: REFERENCE if name in random else ORACLE for name in further} | looks
+    looks = {name: REFERENCE if name in random else ORACLE for name in further} | material.looks
     scored = runs[runs["score"].notna() & runs["design"].isin(designs)]
-    tasks = results.tasks
-    across, rows = min(len(tasks), ACROSS), -(-len(tasks) // ACROSS)
-    labels = [wrap(design, LABEL) for design in designs]
-    width = max(COLUMN * 1.35, max(map(inches, labels)) + 2.9) if across == 1 else PAGE
-    line = max(0.17, 0.06 + 0.12 * max(label.count("\n") + 1 for label in labels))
-    height = (line * len(designs) + 0.75) * rows + 0.1
-    figure = Figure(figsize=(width, height), layout="constrained")
-    grid = figure.subplots(rows, across, squeeze=False, sharey=True)
+    figure, grid, labels = _layout(material, designs, len(results.tasks))
     for i, axis in enumerate(grid.flat):
-        if i < len(tasks):
-            here = cells[cells["task"] == tasks[i]]
-            limits = _panel(axis, tasks[i], designs, here, scored, looks)
-            _finish(axis, tasks[i], limits, _levels(here, lines))
+        if i < len(results.tasks):
+            task = results.tasks[i]
+            here = cells[cells["task"] == task]
+            limits = _panel(axis, task, designs, here, scored, looks)
+            _finish(axis, task, limits, _levels(here, lines))
         else:
             axis.set_axis_off()
     for row in grid:
         row[0].set_yticks(range(len(designs)), labels)
         row[0].set_ylim(len(designs) - 0.4, -0.6)
-    return [
-        Drawn("scores", "Score by design", _caption(cells, lines, random), figure, _points(scored, cells))
-    ]
+    figure.supxlabel("Score (return)", fontsize=7.5)
+    caption = f"{_caption(cells, lines, random)} {key_of(labels, designs)}".strip()
+    return [Drawn("scores", "Score by design", caption, figure, _points(scored, cells))]
+
+
+def _layout(material: Material, designs: list[str], tasks: int) -> tuple[Figure, npt.NDArray[Any], list[str]]:
+    """The figure, its axes, and the designs' names as they fit: narrower where that leaves room for more panels."""
+    width = span(material.width, PAGE if tasks > 1 else COLUMN * 1.35)
+    label = min(LABEL, 0.42 * width)
+    labels = names_fitted(designs, label)
+    room = width - max(map(inches, labels)) - 0.15
+    across = max(1, min(tasks, 4, int(room / LEAST)))
+    across = -(-tasks // -(-tasks // across))
+    rows = -(-tasks // across)
+    line = max(0.14, 0.05 + 0.11 * max(each.count("\n") + 1 for each in labels))
+    figure = Figure(figsize=(width, (line * len(designs) + 0.58) * rows + 0.25), layout="constrained")
+    return figure, figure.subplots(rows, across, squeeze=False, sharey=True), labels
 
 
 def _baselines(results: Results) -> tuple[dict[str, Look], list[str]]:
@@ -89,7 +102,7 @@ def _panel(
             axis.text(
                 0.5,
                 y,
-                "no finished run",
+                "none",
                 transform=axis.get_yaxis_transform(),
                 ha="center",
                 va="center",
@@ -131,7 +144,7 @@ def _finish(axis: Axes, task: str, limits: list[float], levels: list[tuple[str, 
             color=look.colour,
         )
     axis.set_title(short_task(task), pad=13 if levels else 5)
-    axis.set_xlabel("Score (return)")
+    axis.locator_params(axis="x", nbins=4)
     axis.grid(axis="y", visible=False)
     axis.tick_params(axis="y", length=0)
 

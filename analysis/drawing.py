@@ -1,0 +1,100 @@
+"""Figures by name, drawn and saved: what `wm report --figure` and the page take them from."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from analysis.figures.registry import FIGURES, FigureKind, chosen
+from harness.errors import UserError
+from harness.registry import suggest
+
+if TYPE_CHECKING:
+    from analysis.material import Material
+    from analysis.style import Drawn
+
+FORMATS = ("pdf", "png", "svg", "pgf")
+"""What a figure can be written as."""
+DEFAULT_FORMATS = ("pdf", "png")
+WIDTHS = ("auto", "column", "page")
+_TEX = ("xelatex", "lualatex", "pdflatex")
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A figure, what it is one of, and the files that it was written to (the CSV first)."""
+
+    kind: FigureKind
+    drawn: Drawn
+    files: Sequence[Path]
+
+
+def check_formats(formats: Iterable[str]) -> list[str]:
+    """The formats, each once.
+
+    Raises:
+        UserError: one is not known, or cannot be written here (`pgf` measures its text with LaTeX).
+    """
+    wanted = list(dict.fromkeys(formats))
+    for name in wanted:
+        if name not in FORMATS:
+            known = f"{', '.join(FORMATS[:-1])} and {FORMATS[-1]}"
+            raise UserError(f"unknown figure format {name}{suggest(name, FORMATS)}; there are {known}")
+    if "pgf" in wanted and tex_system() is None:
+        raise UserError(
+            f"pgf needs a LaTeX on the PATH to measure text, and there is no {' or '.join(_TEX)}: install TeX Live "
+            "(texlive-xetex, texlive-latex-recommended, texlive-pictures), or ask for pdf or svg"
+        )
+    return wanted
+
+
+def tex_system() -> str | None:
+    """The LaTeX that pgf figures are measured with; None where there is none."""
+    return next((name for name in _TEX if shutil.which(name)), None)
+
+
+def draw(material: Material, names: Iterable[str] = tuple(FIGURES)) -> list[tuple[FigureKind, Drawn]]:
+    """The figures of those names; those without data are left out. Call it within `style.print_style`.
+
+    Raises:
+        UserError: a name is not known.
+    """
+    return [(kind, drawn) for kind in chosen(names) for drawn in kind.draw(material)]
+
+
+def draw_figures(
+    material: Material,
+    names: Iterable[str],
+    formats: Iterable[str],
+    folder: Path,
+    provenance: str | None = None,
+) -> list[Saved]:
+    """Draws figures and writes NAME.csv and NAME.<format> of each into a folder.
+
+    Args:
+        material: what they are drawn from, and how wide.
+        names: of `registry.FIGURES`; a figure may become several files (one a task), or none without data.
+        formats: of `FORMATS`.
+        folder: made where it is not there; files of other figures stay.
+        provenance: for the files' metadata; by default the manifest of the results in one line.
+
+    Raises:
+        UserError: a name or a format is not known, or pgf is asked for without LaTeX.
+    """
+    kinds, written = chosen(names), check_formats(formats)
+    from analysis.style import print_style, save
+
+    if provenance is None:
+        from analysis.manifest import manifest
+        from analysis.manifest import provenance as in_one_line
+
+        provenance = in_one_line(manifest(material.results))
+    with print_style(tex_system() if "pgf" in written else None):
+        return [
+            Saved(kind, drawn, save(drawn, folder, written, provenance))
+            for kind in kinds
+            for drawn in kind.draw(material)
+        ]
