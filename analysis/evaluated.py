@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from harness.rundir import RunDir
@@ -32,7 +33,7 @@ def read_evaluated(run: RunDir) -> tuple[list[dict[str, Any]], list[str]]:
     return found, notes
 
 
-def error_lists(content: dict[str, Any]) -> dict[str, list[float]]:
+def error_lists(content: Mapping[str, Any]) -> dict[str, list[float]]:
     """The lists over the horizon, NaN for null."""
     return {
         name: [float("nan") if value is None else float(value) for value in values]

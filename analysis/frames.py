@@ -61,8 +61,28 @@ def read_run(directory: RunDir) -> RunData:
     records = read_records(directory)
     state, damage = _state(directory)
     evaluated, unreadable = read_evaluated(directory)
-    facts = _facts(directory, records, state)
-    facts["notes"] = [note for note in (records.note, damage, *unreadable) if note]
+    data = run_data(records, state, _starts(directory), evaluated)
+    if damage:
+        data.facts["state"] = "unreadable"
+    data.facts["notes"] = [note for note in (records.note, damage, *unreadable) if note]
+    return data
+
+
+def run_data(
+    records: Records,
+    state: RunState | None,
+    starts: Sequence[Mapping[str, Any]],
+    evaluated: Sequence[Mapping[str, Any]] = (),
+) -> RunData:
+    """What a run's files would hold.
+
+    Args:
+        records: of metrics.jsonl.
+        state: of state.json; None if no attempt has begun.
+        starts: the `start` lines of attempts.jsonl.
+        evaluated: the files of eval/.
+    """
+    facts = _facts(records, state, starts)
     columns = {kind: _flat(records, kind) for kind in ("episode", "evaluation", "coverage")}
     columns["open_loop"] = _open_loop(records, evaluated, state)
     columns["evaluated"] = {name: _coded([content[name] for content in evaluated]) for name in EVALUATED}
@@ -135,9 +155,9 @@ def _state(directory: RunDir) -> tuple[RunState | None, str]:
     return state, ""
 
 
-def _facts(directory: RunDir, records: Records, state: RunState | None) -> dict[str, Any]:
+def _facts(records: Records, state: RunState | None, starts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     facts: dict[str, Any] = {
-        "state": state.state if state else "unreadable" if directory.state_file.exists() else "pending",
+        "state": state.state if state else "pending",
         "error": f"{state.error.kind}: {state.error.message}" if state and state.error else None,
         "iteration": state.iteration if state else 0,
         "iterations": state.iterations if state else 0,
@@ -146,20 +166,25 @@ def _facts(directory: RunDir, records: Records, state: RunState | None) -> dict[
     facts |= {name: _last(records, "cost", name) for name in COSTS}
     facts["probe"] = _last_text(records, "cost", "probe")
     facts["coverage"] = _last(records, "coverage", "entropy")
-    facts |= _attempts(directory)
+    facts |= _attempts(starts)
     phases = records.column("evaluation", "phase")
     facts["final"] = bool(phases is not None and (phases == "final").any() and facts["state"] == "done")
-    return facts | {"source": records.source, "metrics_sha256": records.digest}
+    return facts | {"source": records.source, "metrics_sha256": records.digest, "notes": []}
 
 
-def _attempts(directory: RunDir) -> dict[str, Any]:
-    """What the attempts ran on; several values joined by `+`."""
+def _starts(directory: RunDir) -> list[dict[str, Any]]:
+    """The `start` lines of attempts.jsonl; none where it is damaged."""
     try:
         lines = directory.read_attempts()
     except ValueError:
         lines = []
-    starts = [line for line in lines if line.get("event") == "start"]
+    return [line for line in lines if line.get("event") == "start"]
+
+
+def _attempts(starts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the attempts ran on; several values joined by `+`."""
     row: dict[str, Any] = {"attempts": len(starts)}
+    row["simulated"] = any(start.get("simulated") for start in starts)
     for name in ("code", "commit", "environment", "device", "rendering", "threads"):
         values = dict.fromkeys(str(start[name]) for start in starts if start.get(name) is not None)
         row[name] = "+".join(values) or None
@@ -198,7 +223,7 @@ def _column(column: Column | None, name: str, count: int) -> Column | Text:
 
 
 def _open_loop(
-    records: Records, evaluated: list[dict[str, Any]], state: RunState | None
+    records: Records, evaluated: Sequence[Mapping[str, Any]], state: RunState | None
 ) -> dict[str, Column | Text]:
     """One row a value: of the records to keep, and of what was evaluated afterwards (with the final weights)."""
     columns = records.kinds.get("open_loop", {})

@@ -15,6 +15,7 @@ from analysis.pictures import of_directories
 from analysis.results import AXES, COSTS, KEYS, Results
 from analysis.study import PlannedRun, Study, read_study
 from analysis.versions import keyed, named_apart
+from analysis.words import plural
 from harness.config import RunConfig
 from harness.errors import UserError
 
@@ -50,6 +51,11 @@ def assembled(read: Sequence[Study], data: Mapping[Path, RunData]) -> Results:
     unread = sum(config is None for config in configs.values())
     if unread:
         notes.append(f"{unread} configurations are not of this version of wm and are shown as they stand")
+    made_up = sum(bool(data[run.path].facts.get("simulated")) for run in planned)
+    if made_up:
+        notes.insert(
+            0, f"simulated data: {made_up} of {plural(len(planned), 'run')} were made up by `wm simulate`"
+        )
     labels = design_labels(planned, configs, found.of_run)
     keys = [(run.id, labels[run.id], run.task, run.seed) for run in planned]
     rows = []
