@@ -12,6 +12,7 @@ from analysis.claims.claim import listed
 from analysis.claims.types import Computed
 from analysis.inference.estimate import FEW_SEEDS, Estimate, Floats
 from analysis.inference.paired import by_task, lone_tasks, stratified
+from analysis.inference.trends import Statistic, trends
 from analysis.matching import field_of, forms
 from analysis.words import plural
 
@@ -30,7 +31,9 @@ def offline(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[(frame["agent"] == "model") & frame["offline"].astype(bool)]
 
 
-def families(frame: pd.DataFrame, axis: str, levels: Sequence[Any], ignored: Sequence[str] = ()) -> pd.DataFrame:
+def families(
+    frame: pd.DataFrame, axis: str, levels: Sequence[Any], ignored: Sequence[str] = ()
+) -> pd.DataFrame:
     """The runs of `matching.forms` in cells that are planned with the first of the levels and another one."""
     rows = forms(frame, axis, ignored)
     rows = rows[rows["level"].isin(levels)]
@@ -62,7 +65,7 @@ def form_names(rows: pd.DataFrame) -> dict[str, str]:
     axes = ["predict", "space", "dynamics", "reward_from", "reward_gradient", "variant", "size"]
     axes += ["planner", "horizon", "proposals"]
     columns = {axis: first[axis].astype(str) for axis in axes}
-    told = {axis: values for axis, values in columns.items() if values.nunique() > 1}
+    told = {axis: values for axis, values in columns.items() if len(set(values)) > 1}
     names: dict[str, str] = {}
     for family in first.index:
         words = [_word(axis, values[family]) for axis, values in told.items()]
@@ -134,15 +137,20 @@ def together(contrasts: Sequence[Contrast]) -> Contrast:
     return Contrast(means, rows)
 
 
-def mean_of(name: str, words: str, found: Contrast, level: float, *key: object) -> Computed:
+def mean_of(name: str, words: str, found: Contrast, level: float) -> Computed:
     """The mean difference over tasks of the means over seeds, with its interval for other seeds."""
-    values = found.by_task()
-    return counted(name, words, stratified(values, name, *key, level=level), found.rows, note_on(values))
+    return of_seeds(name, words, found.seeds(), found.rows, level)
 
 
-def counted(name: str, words: str, estimate: Estimate, rows: pd.DataFrame, note: str = "", of: str = "seeds") -> Computed:
+def counted(
+    name: str, words: str, estimate: Estimate, rows: pd.DataFrame, note: str = "", of: str = "seeds"
+) -> Computed:
     """A number with the counts of the runs that it is of, and what a reader must know of them."""
-    few = FEW_NOTE if estimate.kind == "t" and 0 < rows.groupby("task")["seed"].nunique().min() < FEW_SEEDS else ""
+    few = (
+        FEW_NOTE
+        if estimate.kind == "t" and 0 < rows.groupby("task")["seed"].nunique().min() < FEW_SEEDS
+        else ""
+    )
     return Computed(
         name,
         words,
@@ -153,6 +161,52 @@ def counted(name: str, words: str, estimate: Estimate, rows: pd.DataFrame, note:
         seeds=int(rows["seed"].nunique()),
         runs=int(rows["run"].nunique()),
         note="; ".join(part for part in (few, note, *marks(rows)) if part),
+    )
+
+
+def each_family(found: Contrast, words: str, level: float, prefix: str = "pair") -> list[Computed]:
+    """A number of each family, if there are several."""
+    names = form_names(found.rows)
+    if len(names) < 2:
+        return []
+    return [
+        mean_of(f"{prefix}.{name}", f"{words}, {name}", found.of(family), level)
+        for family, name in names.items()
+    ]
+
+
+def trend_of(
+    name: str, words: str, rows: pd.DataFrame, level: float, statistic: Statistic, dose: str = "level"
+) -> Computed:
+    """The mean over tasks of the means over seeds of the trend of the score within each family.
+
+    Args:
+        name: of the number.
+        words: what it is.
+        rows: runs with family, task, seed, value and the dose.
+        level: of the interval.
+        statistic: of `trends.trend`.
+        dose: the column that the score may go with.
+    """
+    rows = rows.assign(dose=pd.to_numeric(rows[dose], errors="coerce")).dropna(subset=["dose", "value"])
+    found = trends(rows, "dose", statistic=statistic, within=["family"])
+    return of_seeds(name, words, found.rename(columns={"trend": "difference"}), rows, level)
+
+
+def of_seeds(name: str, words: str, found: pd.DataFrame, rows: pd.DataFrame, level: float) -> Computed:
+    """The mean over tasks of the means over seeds.
+
+    Args:
+        name: of the number.
+        words: what it is.
+        found: task, seed, difference: one row a value.
+        rows: runs, of which those of the same tasks and seeds entered.
+        level: of the interval.
+    """
+    values = by_task(found)
+    index = [pd.MultiIndex.from_frame(part[["task", "seed"]]) for part in (rows, found)]
+    return counted(
+        name, words, stratified(values, name, level=level), rows[index[0].isin(index[1])], note_on(values)
     )
 
 

@@ -1,0 +1,85 @@
+"""H3: the more of the image is predicted, the higher the score."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from analysis.claims.claim import Claim, Outcome, listed, need
+from analysis.claims.sample import form_names, leading, of_seeds, online, trend_of
+from analysis.claims.spec import ClaimSpec
+from analysis.claims.types import Computed, Need
+from analysis.claims.verdicts import directional
+from analysis.evidence import Evidence
+from analysis.inference.trends import MIN_DOSES, trends
+from analysis.matching import forms, rests
+
+_FRACTION, _WEIGHT = "image_fraction", "model.image_scale"
+_RHO = "Spearman's rho of the fraction of the image that is predicted and the normalised score, within seeds"
+
+
+def _fractions(frame: pd.DataFrame) -> pd.DataFrame:
+    """Online runs of designs of which enough fractions of the image are planned on a task."""
+    rows = forms(online(frame), _FRACTION)
+    rows = rows[rows["predict"] == "images"]
+    doses = rows.groupby(["family", "task"])["level"].transform("nunique")
+    return leading(rows[doses >= MIN_DOSES])
+
+
+def _needs(frame: pd.DataFrame) -> Need:
+    rows = _fractions(frame)
+    lacking = f"an online design with at least {MIN_DOSES} values of `{_FRACTION}` (0 to 1)"
+    return need(frame, rows, [] if len(rows) else [lacking])
+
+
+def _compute(evidence: Evidence, options: ClaimSpec) -> Outcome:
+    rows, level = _fractions(evidence.runs), options.level
+    primary = trend_of("rho", _RHO, rows, level, "spearman")
+    names = form_names(rows)
+    secondary = [
+        trend_of(f"design.{name}", f"{_RHO}, {name}", rows[rows["family"] == family], level, "spearman")
+        for family, name in (names if len(names) > 1 else {}).items()
+    ]
+    words = f"slope of normalised score per unit of `{_FRACTION}`"
+    secondary += [trend_of("slope", words, rows, level, "slope"), *_control(evidence.runs, rows, level)]
+    if rows["diverged"].any():
+        rest = rows[~rows["diverged"].astype(bool)]
+        secondary.append(trend_of("excluded", f"{_RHO}, without diverged runs", rest, level, "spearman"))
+    without = rows.groupby("task", sort=False)["value"].count()
+    tasks = list(without.index[without == 0])
+    return Outcome([primary], secondary, [f"no run is finished on {listed(tasks)}"] if tasks else [])
+
+
+def _control(frame: pd.DataFrame, rows: pd.DataFrame, level: float) -> list[Computed]:
+    """The slope where the weight of the whole image goes down in place of its part, and how much less that is."""
+    scaled = forms(online(frame), _WEIGHT)
+    scaled = scaled[(scaled["image_fraction"].astype(float) == 1) & (scaled["predict"] == "images")]
+    scaled = scaled[scaled.groupby(["family", "task"])["level"].transform("nunique") > 1]
+    parts = [part.assign(base=rests(part, (_FRACTION, _WEIGHT))) for part in (rows, scaled)]
+    common = set(parts[0]["base"]) & set(parts[1]["base"])
+    if not common:
+        return []
+    rows, scaled = (part[part["base"].isin(common)].dropna(subset=["value"]) for part in parts)
+    slopes, controls = (
+        trends(part.assign(dose=part["level"].astype(float)), "dose", statistic="slope", within=["base"])
+        for part in (rows, scaled)
+    )
+    both = slopes.merge(controls, on=["task", "seed"], suffixes=("", "_control"))
+    both["difference"] = both["trend"] - both["trend_control"]
+    words = f"slope of normalised score per unit of `{_WEIGHT}`, the whole image"
+    runs = pd.concat([rows, scaled]).drop_duplicates("run")
+    return [
+        of_seeds("control", words, controls.rename(columns={"trend": "difference"}), scaled, level),
+        of_seeds(
+            "beyond_control", f"slope per unit of `{_FRACTION}` - per unit of `{_WEIGHT}`", both, runs, level
+        ),
+    ]
+
+
+H3 = Claim(
+    "H3",
+    "The more of the image is predicted, the higher the score",
+    lambda _: "Spearman's rho of image_fraction and normalised score > 0, within designs, tasks and seeds",
+    lambda options: directional(options.level),
+    _needs,
+    _compute,
+)
