@@ -148,10 +148,25 @@ def panels(
     return figure, axes[:count]
 
 
-def first_in_row(figure: Figure, axes: Sequence[Axes]) -> list[Axes]:
-    """The panels at the left."""
-    del figure
-    return [axis for axis in axes if (spec := axis.get_subplotspec()) is None or spec.is_first_col()]
+def label_outer(axes: Sequence[Axes], x: str, y: str = "") -> None:
+    """Labels x below the lowest panel of each column, and y left of the first panel of each row.
+
+    Several rows have one label of y together.
+    """
+    lowest: dict[int, Axes] = {}
+    rows = set()
+    for axis in axes:
+        spec = axis.get_subplotspec()
+        lowest[spec.colspan.start if spec else 0] = axis
+        rows.add(spec.rowspan.start if spec else 0)
+        if y and (spec is None or spec.is_first_col()):
+            axis.set_ylabel(y)
+    for axis in lowest.values():
+        axis.set_xlabel(x)
+    if y and len(rows) > 1:
+        for axis in axes:
+            axis.set_ylabel("")
+        axes[0].figure.supylabel(y, fontsize=7.5)
 
 
 def legend_below(

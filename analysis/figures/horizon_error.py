@@ -14,7 +14,7 @@ from analysis.inference.estimate import estimates
 from analysis.load import Results
 from analysis.material import Material
 from analysis.prediction import DATASET, PRIMARY, over_horizon
-from analysis.style import COLUMN, PAGE, Drawn, legend_below, set_limits, span
+from analysis.style import COLUMN, PAGE, Drawn, label_outer, legend_below, set_limits, span
 from analysis.words import interval_words, plural, seed_range, short_task
 
 BAND_SEEDS = 3
@@ -64,7 +64,8 @@ def _layout(
             for error in errors
             for task in (tasks[b * across : (b + 1) * across] + [""] * across)[:across]
         ]
-        figure = Figure(figsize=(width, 1.45 * len(order) // across + 0.3), layout="constrained")
+        rows = -(-len(order) // across)
+        figure = Figure(figsize=(width, (1.4 if rows <= 4 else 1.05) * rows + 0.3), layout="constrained")
     grid = figure.subplots(-(-len(order) // across), across, squeeze=False)
     places = {}
     for i, ((error, task), axis) in enumerate(zip(order, grid.flat, strict=True)):
@@ -76,7 +77,7 @@ def _layout(
             axis.set_title(short_task(task))
         if i % across == 0 or len(tasks) == 1:
             axis.set_ylabel(LABELS[error])
-    figure.supxlabel("Steps ahead", fontsize=7.5)
+    label_outer(list(places.values()), "Steps ahead")
     return figure, places
 
 

@@ -5,7 +5,6 @@ Where a run is trained on a fixed dataset, evaluations are drawn against gradien
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +23,7 @@ from analysis.style import (
     PAGE,
     QUIET,
     Drawn,
+    label_outer,
     legend_below,
     panels,
     set_limits,
@@ -143,7 +143,7 @@ def _by_task(material: Material, sheet: _Sheet, random: set[str]) -> Figure:
         _levels(axis, sheet, task, random)
         _finish(axis, sheet, task)
         axis.set_title(short_task(task))
-    _labels(axes, sheet)
+    label_outer(axes, _STEPS[sheet.steps], sheet.label)
     _legend(material, figure, sheet, random, {d: material.looks[d] for d in sheet.groups[0].designs})
     return figure
 
@@ -164,7 +164,8 @@ def _by_family(material: Material, sheet: _Sheet, random: set[str]) -> Figure:
         row[0].set_ylabel(short_task(task))
     for axis, family in zip(grid[0], sheet.groups, strict=True):
         axis.set_title(family.name)
-    figure.supxlabel(_STEPS[sheet.steps], fontsize=7.5)
+    for axis in grid[-1]:
+        axis.set_xlabel(_STEPS[sheet.steps])
     figure.supylabel(sheet.label, fontsize=7.5)
     drawn = {design: material.looks[design] for family in sheet.groups for design in family.designs}
     crowded = any(len(family.designs) > MOST_LINES for family in sheet.groups)
@@ -182,7 +183,7 @@ def _means(material: Material, sheet: _Sheet, random: set[str]) -> Figure:
         _levels(axis, sheet, task, random)
         _finish(axis, sheet, task, bands=False)
         axis.set_title(short_task(task))
-    _labels(axes, sheet)
+    label_outer(axes, _STEPS[sheet.steps], sheet.label)
     _legend(material, figure, sheet, random, {f.name: f.look for f in sheet.groups})
     return figure
 
@@ -240,16 +241,6 @@ def _finish(axis: Axes, sheet: _Sheet, task: str, *, bands: bool = True) -> None
     set_limits(axis, shown)
     axis.locator_params(axis="y", nbins=4)
     thousands(axis)
-
-
-def _labels(axes: Sequence[Axes], sheet: _Sheet) -> None:
-    figure = axes[0].figure
-    if len(axes) == 1:
-        axes[0].set_xlabel(_STEPS[sheet.steps])
-        axes[0].set_ylabel(sheet.label)
-    else:
-        figure.supxlabel(_STEPS[sheet.steps], fontsize=7.5)
-        figure.supylabel(sheet.label, fontsize=7.5)
 
 
 def _legend(

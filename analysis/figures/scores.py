@@ -15,9 +15,9 @@ from analysis.families import key_of, names_fitted
 from analysis.load import Results
 from analysis.material import Material
 from analysis.scales import levels
-from analysis.scores import BASIS, run_scores, score_cells
-from analysis.style import COLUMN, PAGE, Drawn, inches, span
-from analysis.words import interval_words, seed_range, short_task
+from analysis.scores import BASIS, normalised_means, run_scores, score_cells
+from analysis.style import COLUMN, GREY, PAGE, TALLEST, Drawn, inches, label_outer, span
+from analysis.words import interval_words, plural, seed_range, short_task
 
 LABEL, LEAST = 1.75, 0.95
 """Inches of a line of a design's name at most, and of a panel at least."""
@@ -38,6 +38,8 @@ def draw(material: Material) -> list[Drawn]:
     looks = {name: REFERENCE if name in random else ORACLE for name in further} | material.looks
     scored = runs[runs["score"].notna() & runs["design"].isin(designs)]
     figure, grid, labels = _layout(material, designs, len(results.tasks))
+    if figure.get_figheight() > TALLEST and (overall := _overall(material, designs, looks)) is not None:
+        return [overall]
     for i, axis in enumerate(grid.flat):
         if i < len(results.tasks):
             task = results.tasks[i]
@@ -49,7 +51,7 @@ def draw(material: Material) -> list[Drawn]:
     for row in grid:
         row[0].set_yticks(range(len(designs)), labels)
         row[0].set_ylim(len(designs) - 0.4, -0.6)
-    figure.supxlabel("Score (return)", fontsize=7.5)
+    label_outer([axis for axis in grid.flat if axis.axison], "Score (return)")
     caption = f"{_caption(cells, lines, random)} {key_of(labels, designs)}".strip()
     return [Drawn("scores", "Score by design", caption, figure, _points(scored, cells))]
 
@@ -66,6 +68,47 @@ def _layout(material: Material, designs: list[str], tasks: int) -> tuple[Figure,
     line = max(0.14, 0.05 + 0.11 * max(each.count("\n") + 1 for each in labels))
     figure = Figure(figsize=(width, (line * len(designs) + 0.58) * rows + 0.25), layout="constrained")
     return figure, figure.subplots(rows, across, squeeze=False, sharey=True), labels
+
+
+def _overall(material: Material, designs: list[str], looks: dict[str, Look]) -> Drawn | None:
+    """One panel, where a panel a task would be higher than a page: the mean over tasks of normalised scores."""
+    means = normalised_means(material.results)
+    means = means[means["design"].isin(designs) & means["normalised"].notna()]
+    if means.empty:
+        return None
+    figure, grid, labels = _layout(material, designs, 1)
+    axis, by_design = grid[0, 0], means.set_index("design")
+    for y, design in enumerate(designs):
+        if design not in by_design.index:
+            axis.text(0.5, y, "none", transform=axis.get_yaxis_transform(), **_NONE)
+            continue
+        row, look = by_design.loc[design], looks[design]
+        ends = [row["normalised_low"], row["normalised_high"]]
+        axis.plot(ends, [y, y], color=look.colour, lw=2, alpha=0.45, solid_capstyle="butt")
+        axis.plot(
+            row["normalised"], y, ls="", marker=look.marker, ms=6, color=look.colour, mec="white", mew=0.5
+        )
+    axis.set_yticks(range(len(designs)), labels)
+    axis.set_ylim(len(designs) - 0.4, -0.6)
+    axis.grid(axis="y", visible=False)
+    axis.tick_params(axis="y", length=0)
+    axis.set_xlabel("Normalised score, mean over tasks")
+    tasks = len(material.results.tasks)
+    caption = (
+        f"Mean over {plural(tasks, 'task')} of normalised scores (0: random agent, 1: oracle), of the seeds with a "
+        f"score on each: {seed_range(means['n'])}. Bars: {interval_words(means['interval'])}. Task by task at page "
+        f"width. {key_of(labels, designs)}"
+    )
+    return Drawn("scores", "Score by design", caption.strip(), figure, means)
+
+
+_NONE: dict[str, Any] = {
+    "ha": "center",
+    "va": "center",
+    "color": GREY,
+    "fontsize": 7,
+    "style": "italic",
+}
 
 
 def _baselines(results: Results) -> tuple[dict[str, Look], list[str]]:
@@ -99,17 +142,7 @@ def _panel(
         look = looks[design]
         seeds = scored[(scored["task"] == task) & (scored["design"] == design)]["score"]
         if design not in means.index or not len(seeds):
-            axis.text(
-                0.5,
-                y,
-                "none",
-                transform=axis.get_yaxis_transform(),
-                ha="center",
-                va="center",
-                color="#777777",
-                fontsize=7,
-                style="italic",
-            )
+            axis.text(0.5, y, "none", transform=axis.get_yaxis_transform(), **_NONE)
             continue
         row = means.loc[design]
         axis.plot(
