@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 Floats = npt.NDArray[np.float64]
-IntervalKind = Literal["none", "t", "bootstrap", "clusters"]
+IntervalKind = Literal["none", "t", "bootstrap", "clusters", "score"]
 
 LEVEL = 0.95
 RESAMPLES = 4000
@@ -33,7 +33,7 @@ class Estimate:
     Attributes:
         n: the independent values that entered.
         kind: `t` (Student), `bootstrap` (of seeds: BCa of a mean, else as the function says), `clusters` (of designs or
-            tasks), or `none` (too few values).
+            tasks), `score` (of a share, after Wilson), or `none` (too few values).
         level: the part of samples whose interval holds the truth.
     """
 

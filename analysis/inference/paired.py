@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
-from scipy import special
 
-from analysis.inference.estimate import BOOTSTRAP_SEEDS, LEVEL, RESAMPLES, Estimate, Floats, generator
-from analysis.inference.strata import ByTask, Strata, means, variances
-
-_DEFINED = 0.99  # the part of the draws that must have a standard error
+from analysis.inference.estimate import LEVEL, Estimate, Floats
+from analysis.inference.pivot import mean_and_error, studentised
+from analysis.inference.strata import ByTask, Strata
 
 
 @dataclass(frozen=True)
@@ -69,7 +66,7 @@ def stratified(differences: ByTask, *key: object, level: float = LEVEL) -> Estim
         key: names the estimate, for the bootstrap's draws.
         level: of the two-sided interval.
     """
-    return _pivot(Strata.of(differences), key).estimate(level)
+    return studentised(Strata.of(differences), mean_and_error, "stratified", *key).estimate(level)
 
 
 def over_tasks(differences: ByTask, *key: object, level: float = LEVEL) -> Estimate:
@@ -88,86 +85,10 @@ def equivalence(differences: ByTask, margin: float, *key: object, level: float =
         key: names the estimate, for the bootstrap's draws.
         level: of the interval of `difference`.
     """
-    pivot = _pivot(Strata.of(differences), key)
-    lower, upper = pivot.tail(pivot.mean + margin, above=True), pivot.tail(pivot.mean - margin, above=False)
+    pivot = studentised(Strata.of(differences), mean_and_error, "stratified", *key)
+    lower, upper = pivot.tail(pivot.value + margin, above=True), pivot.tail(pivot.value - margin, above=False)
     inner = pivot.estimate(1 - 2 * (1 - level))
     return Equivalence(pivot.estimate(level), inner, lower, upper, margin)
-
-
-@dataclass(frozen=True)
-class _Pivot:
-    """(estimate - truth) / error: Student's t with `df`, or as the sorted `draws` of a bootstrap say."""
-
-    mean: float
-    error: float
-    df: float
-    n: int
-    draws: Floats | None = None
-
-    def estimate(self, level: float) -> Estimate:
-        if self.n == 0 or np.isnan(self.error):
-            return Estimate(self.mean, np.nan, np.nan, self.n, "none", level)
-        if self.error == 0:
-            return Estimate(self.mean, self.mean, self.mean, self.n, "t", level)
-        sides = np.array([(1 + level) / 2, (1 - level) / 2])
-        quantiles = special.stdtrit(self.df, sides) if self.draws is None else np.quantile(self.draws, sides)
-        low, high = (float(end) for end in self.mean - quantiles * self.error)
-        return Estimate(self.mean, low, high, self.n, "t" if self.draws is None else "bootstrap", level)
-
-    def tail(self, distance: float, *, above: bool) -> float:
-        """The p of a distance from the truth at least as far above, or below, as this one."""
-        if np.isnan(self.error):
-            return float("nan")
-        if self.error == 0:
-            return float(distance <= 0 if above else distance >= 0)
-        z = distance / self.error * (1 if above else -1)
-        if self.draws is None:
-            return float(special.stdtr(self.df, -z))
-        beyond = np.sum(self.draws >= z) if above else np.sum(self.draws <= -z)
-        return float((1 + beyond) / (1 + len(self.draws)))
-
-
-def _pivot(strata: Strata, key: tuple[object, ...]) -> _Pivot:
-    if not strata.tasks:
-        return _Pivot(np.nan, np.nan, np.nan, 0)
-    error, df = welch(strata.variances(), strata.count)
-    mean = float(strata.means().mean())
-    student = _Pivot(mean, float(error), float(df), strata.n)
-    if strata.fewest < BOOTSTRAP_SEEDS or error == 0:
-        return student
-
-    def studentised(drawn: Floats) -> Floats:
-        errors, _ = welch(variances(drawn, strata.count), strata.count)
-        distances = means(drawn, strata.count).mean(axis=-1) - mean
-        ratios: Floats = np.divide(distances, errors, out=np.full_like(errors, np.nan), where=errors > 0)
-        return ratios
-
-    draws = strata.bootstrap(studentised, generator("stratified", *key))
-    draws = np.sort(draws[np.isfinite(draws)])
-    if len(draws) < _DEFINED * RESAMPLES:  # nearly all values are the same
-        return student
-    return replace(student, draws=draws)
-
-
-def welch(spread: Floats, count: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """The standard error of the mean of task means, and its degrees of freedom (Welch 1938, Satterthwaite 1946).
-
-    Args:
-        spread: [..., T] sample variances, ignored where the count is 1: such a task takes the pooled variance.
-        count: [T] seeds.
-
-    Returns:
-        Both [...]: NaN where every task has one seed; the degrees of freedom are NaN where nothing varies.
-    """
-    several = count > 1
-    spread, df = spread[..., several], (count - 1)[several]
-    if not several.any():
-        return np.full(spread.shape[:-1], np.nan), np.full(spread.shape[:-1], np.nan)
-    parts = spread * (1 / count[several] + np.sum(~several) * df / df.sum()) / len(count) ** 2
-    squared = parts.sum(axis=-1)
-    below = (parts**2 / df).sum(axis=-1)
-    freedom = np.divide(squared**2, below, out=np.full_like(squared, np.nan), where=below > 0)
-    return np.sqrt(squared), freedom
 
 
 def lone_tasks(differences: ByTask) -> list[str]:

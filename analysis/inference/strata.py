@@ -51,6 +51,11 @@ class Strata:
         """Seeds of the task that has fewest; 0 without tasks."""
         return int(self.count.min()) if len(self.count) else 0
 
+    def of_task(self, task: str) -> Floats:
+        """The values of one task."""
+        at = self.tasks.index(task)
+        return self.values[at, : self.count[at]]
+
     def means(self) -> Floats:
         """Of each task, num_tasks."""
         return means(self.values, self.count)
