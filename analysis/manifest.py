@@ -8,10 +8,12 @@ import json
 import platform
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from analysis.load import Results
+if TYPE_CHECKING:
+    from analysis.load import Results
 
+MANIFEST = "manifest.json"
 PACKAGES = ("world-models-study", "numpy", "scipy", "pandas", "matplotlib")
 
 
@@ -32,7 +34,7 @@ def manifest(results: Results) -> dict[str, Any]:
         "schema": 1,
         "studies": [{"name": study.name, "sha256": study.digests} for study in results.studies],
         "runs": runs,
-        "runs_sha256": _digest(runs),
+        "runs_sha256": digest(runs),
         "commit": commit(),
         "versions": versions(),
     }
@@ -80,7 +82,25 @@ def _git(root: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def _digest(content: Any) -> str:
+def seal(folder: Path, content: dict[str, Any]) -> None:
+    """Writes the manifest of a report whose files are all there, with the digest of each (`files`)."""
+    sealed = content | {"files": file_digests(folder)}
+    (folder / MANIFEST).write_text(json.dumps(sealed, indent=1) + "\n", encoding="utf-8")
+
+
+def file_digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file of a report but its manifest, by the path within it."""
+    files = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {name: _sha256(path) for name, path in files.items() if name != MANIFEST}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(content: Any) -> str:
+    """SHA-256 of JSON data."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

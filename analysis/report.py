@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis.drawing import DEFAULT_FORMATS, check_formats, draw_figures
+from analysis.drawing import DEFAULT_FORMATS, Saved, check_formats, draw_figures
 from analysis.figures.registry import FIGURES, chosen
+from analysis.manifest import MANIFEST, changes, manifest, provenance, seal
 from harness.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
     from analysis.material import Material, Width
     from analysis.style import Drawn
     from analysis.tables import Table
+
+
+Progress = Callable[[str, int, int], None]
+"""Is told what is being done, how much of it is done, and of how much."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +50,10 @@ def build_report(
     studies: Sequence[Path],
     out: Path | None = None,
     *,
-    figure: str | None = None,
+    figures: Sequence[str] = (),
     formats: Sequence[str] = DEFAULT_FORMATS,
     width: Width = "auto",
+    progress: Progress | None = None,
 ) -> ReportResult:
     """Reads the studies and writes their report.
 
@@ -54,30 +61,26 @@ def build_report(
         studies: directories RUNS/<study>; the report covers them together.
         out: where to; by default RUNS/<study>/report (of several: RUNS/<first>/report+<others>). An existing report
             there is kept as <out>.previous.
-        figure: only this figure (a name of `FIGURES`), written into <out>/figures, the rest left as it is.
+        figures: only these (names of `FIGURES`), written into <out>/figures, the rest left as it is; none: all of it.
         formats: pdf, png, svg or pgf; the HTML needs png, which is then made as well.
         width: of the figures: a column or a page of a paper, or what each needs.
+        progress: told of each step.
 
     Raises:
         UserError: no such study or figure, a format that is not known, or `out` holds something else.
     """
-    from analysis.load import load
-    from analysis.material import Material
-
-    chosen([figure] if figure is not None else [])
+    chosen(figures)
     formats = check_formats(formats)
-    results = load(studies)
-    material = Material(results, width)
-    target = (Path(out) if out is not None else _default(results)).absolute()
-    if any(part.is_file() for part in (target, *target.parents)):
-        raise UserError(f"{target} is, or lies under, a file; name a folder for the report")
-    if figure is not None:
-        return _one_figure(material, target, figure, formats)
-    if target.exists() and any(target.iterdir()) and not (target / "manifest.json").exists():
+    target = report_folder(studies, out)
+    if not figures and target.exists() and any(target.iterdir()) and not (target / MANIFEST).exists():
         raise UserError(f"{target} is not a report; move it away, or name another folder")
+    material = _material(studies, width, progress)
+    if figures:
+        return _some_figures(material, target, figures, formats, progress)
     beside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
+    old = _previous(target)
     try:
-        result = _write(material, beside, _previous(target), formats)
+        result = _write(material, beside, formats, lambda source: changes(old, source), progress)
         _take_place(beside, target)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
@@ -88,14 +91,51 @@ def build_report(
     )
 
 
-def _default(results: Results) -> Path:
-    first, *others = results.studies
-    return first.path / "+".join(["report", *(study.name for study in others)])
+def report_again(
+    studies: Sequence[Path], folder: Path, made: Mapping[str, Any], progress: Progress | None = None
+) -> None:
+    """Writes a report anew, without what was kept from reading the runs before.
+
+    Args:
+        studies: as `build_report` takes them.
+        folder: where to; it may not exist.
+        made: how, as the manifest of the first report says (`made`).
+        progress: told of each step.
+    """
+    formats = check_formats(made.get("formats", DEFAULT_FORMATS))
+    material = _material(studies, made.get("width", "auto"), progress, cache=False)
+    _write(material, folder, formats, lambda _: str(made.get("since", "")), progress)
+
+
+def report_folder(studies: Sequence[Path], out: Path | None = None) -> Path:
+    """Where the report of these studies is, unless `out` says.
+
+    Raises:
+        UserError: a file is in the way, or there is no study.
+    """
+    paths = list(dict.fromkeys(Path(path).absolute() for path in studies))
+    if not paths:
+        raise UserError("name at least one study to report on")
+    names = [path.name for path in paths[1:]]
+    target = (Path(out) if out is not None else paths[0] / "+".join(["report", *names])).absolute()
+    if any(part.is_file() for part in (target, *target.parents)):
+        raise UserError(f"{target} is, or lies under, a file; name a folder for the report")
+    return target
+
+
+def _material(
+    studies: Sequence[Path], width: Width, progress: Progress | None, *, cache: bool = True
+) -> Material:
+    from analysis.load import load
+    from analysis.material import Material
+
+    told = functools.partial(progress, "reading runs") if progress is not None else None
+    return Material(load(studies, told, cache=cache), width)
 
 
 def _previous(target: Path) -> dict[str, Any] | None:
     try:
-        content = json.loads((target / "manifest.json").read_text())
+        content = json.loads((target / MANIFEST).read_text())
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None
@@ -111,32 +151,63 @@ def _take_place(beside: Path, target: Path) -> None:
     beside.replace(target)
 
 
-def _one_figure(material: Material, target: Path, figure: str, formats: Sequence[str]) -> ReportResult:
+def _some_figures(
+    material: Material,
+    target: Path,
+    figures: Sequence[str],
+    formats: Sequence[str],
+    progress: Progress | None,
+) -> ReportResult:
     from analysis.completeness import notes, sentence
 
     results = material.results
-    saved = draw_figures(material, [figure], formats, target / "figures")
-    if not saved:
-        raise UserError(f"nothing to draw for {figure} yet: {sentence(results)}")
-    paths = [path for each in saved for path in each.files]
-    return ReportResult(
-        paths[1] if len(paths) > 1 else paths[0], "", "", [sentence(results), *notes(results)], paths
-    )
+    source = provenance(manifest(results))
+    paths: list[Path] = []
+    empty = []
+    for name, saved in _drawn(material, figures, formats, target / "figures", source, progress):
+        paths += [path for each in saved for path in each.files]
+        empty += [] if saved else [name]
+    if not paths:
+        raise UserError(f"nothing to draw for {' and '.join(empty)} yet: {sentence(results)}")
+    told = [f"nothing to draw for {name} yet" for name in empty]
+    index = paths[1] if len(paths) > 1 else paths[0]
+    return ReportResult(index, "", "", [sentence(results), *told, *notes(results)], paths)
+
+
+def _drawn(
+    material: Material,
+    names: Sequence[str],
+    formats: Sequence[str],
+    folder: Path,
+    source: str,
+    progress: Progress | None,
+) -> Iterator[tuple[str, list[Saved]]]:
+    """The figures, kind by kind, as they are saved."""
+    for done, name in enumerate(names):
+        if progress is not None:
+            progress(f"figure {name}", done, len(names))
+        yield name, draw_figures(material, [name], formats, folder, source)
 
 
 def _write(
-    material: Material, folder: Path, old: dict[str, Any] | None, formats: Sequence[str]
+    material: Material,
+    folder: Path,
+    formats: Sequence[str],
+    since: Callable[[dict[str, Any]], str],
+    progress: Progress | None = None,
 ) -> ReportResult:
     from analysis import content, tables
     from analysis.completeness import notes, sentence, too_small
     from analysis.heldout import heldout_table
-    from analysis.manifest import changes, manifest, provenance
     from analysis.numbers import numbers, tex
     from analysis.prediction import run_errors
 
     results = material.results
     folder.mkdir(parents=True)
     source = manifest(results)
+    changed = since(source)
+    if progress is not None:
+        progress("statistics", 0, 1)
     made = [
         content.score_table(results),
         content.correlation_table(results),
@@ -147,19 +218,21 @@ def _write(
     ]
     for table in made:
         tables.save(table, folder / "tables")
-    kinds = dict.fromkeys([*formats, "png"])
-    saved = draw_figures(material, FIGURES, kinds, folder / "figures", provenance(source))
+    kinds = list(dict.fromkeys([*formats, "png"]))
+    each_kind = _drawn(material, list(FIGURES), kinds, folder / "figures", provenance(source), progress)
+    saved = [each for _, several in each_kind for each in several]
     drawn, files = [each.drawn for each in saved], [path for each in saved for path in each.files]
     errors = run_errors(results).drop(columns=["design", "task", "seed", "state", "predict"])
     results.runs.drop(columns="path").merge(errors, on="run", how="left").to_parquet(
         folder / "results.parquet"
     )
     (folder / "numbers.tex").write_text(tex(numbers(results)), encoding="utf-8")
-    said = [text for text in (sentence(results), too_small(results), changes(old, source)) if text]
+    said = [text for text in (sentence(results), too_small(results), changed) if text]
     all_notes = notes(results)
     page = _html(results, folder, drawn, made, said, all_notes, source)
     (folder / "index.html").write_text(page, encoding="utf-8")
-    (folder / "manifest.json").write_text(json.dumps(source, indent=1) + "\n", encoding="utf-8")
+    made_with = {"formats": list(formats), "width": material.width, "since": changed}
+    seal(folder, source | {"made": made_with})
     printed = [f"{tables.markdown(table)}\n{table.caption}\n" for table in made[:2]]
     return ReportResult(folder / "index.html", printed[0], printed[1], [*said, *all_notes], files)
 

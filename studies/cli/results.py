@@ -52,7 +52,7 @@ def report(
     opened = [store.open_study(name, root, strict=runs is not None) for name in study]
     for one in opened:
         _ = one.planned  # a damaged plan is refused, not drawn
-    result = build_report([one.path for one in opened], out, figure=figure)
+    result = build_report([one.path for one in opened], out, figures=[figure] if figure else [])
     for text in (result.score_table, result.correlation_table):
         if text:
             print(text.rstrip() + "\n")

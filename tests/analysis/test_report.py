@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 
 from analysis.completeness import mixed, notes, sentence, too_small
+from analysis.figures.registry import FIGURES
 from analysis.load import load
 from analysis.manifest import changes, manifest
-from analysis.report import FIGURES, build_report, draw
+from analysis.report import build_report
 from analysis.words import capital
 from harness.errors import UserError
 from tests.analysis.synthetic import FIVE, Options, variants, write_study
@@ -25,7 +26,7 @@ SMALL = Options(episodes=8, designs=FIVE[:2], seeds=1)
 @pytest.fixture
 def one_figure(monkeypatch):
     """Reports with a single figure: drawing is most of the time."""
-    monkeypatch.setattr("analysis.report.draw", lambda results: draw(results, ["scores"]))
+    monkeypatch.setattr("analysis.report.FIGURES", {"scores": FIGURES["scores"]})
 
 
 class Page(html.parser.HTMLParser):
@@ -146,12 +147,12 @@ def test_a_failure_leaves_the_old_report_alone(tmp_path, monkeypatch):
 
 def test_one_figure_alone(tmp_path):
     study = write_study(tmp_path, options=SMALL)
-    result = build_report([study], figure="scores", formats=("pdf",))
+    result = build_report([study], figures=["scores"], formats=("pdf",))
     assert [path.name for path in result.figures] == ["scores.csv", "scores.pdf"]
     assert result.index.name == "scores.pdf"
     assert not (study / "report" / "index.html").exists()
     with pytest.raises(UserError, match=r"unknown figure score \(did you mean scores\?\)"):
-        build_report([study], figure="score")
+        build_report([study], figures=["score"])
     with pytest.raises(UserError, match="unknown figure format gif"):
         build_report([study], formats=("gif",))
 
