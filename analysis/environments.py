@@ -58,6 +58,12 @@ def range_of_returns(task: str, env: Mapping[str, Any] | None) -> float | None:
     return (found.spec.reward_range[1] - found.spec.reward_range[0]) * found.spec.max_steps
 
 
+def steps_of_episodes(task: str, env: Mapping[str, Any] | None) -> int | None:
+    """Actions in an episode at most; None of tasks of the user's own."""
+    found = None if ":" in task else _find(task, json.dumps(env or {}, sort_keys=True))
+    return None if found is None else found.spec.max_steps
+
+
 def oracle_can_plan(task: str, env: Mapping[str, Any] | None = None) -> bool | None:
     """Whether there can be an oracle of a task: whether its simulator can be left and entered again.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,7 +64,7 @@ def evidence(results: Results) -> Evidence:
     frame = frame.merge(scores[["run", "state", "score", "windowed"]], on="run", how="left")
     frame = frame.merge(results.runs[["run", "coverage", *COSTS]], on="run", how="left")
     _set_scale(frame, results)
-    _set_values(frame, {study.name: study.spec.diverged for study in results.studies})
+    set_values(frame, {study.name: study.spec.diverged for study in results.studies})
     errors = run_errors(results)
     frame = frame.merge(errors[["run", *_ERRORS, *_SAMPLE]], on="run", how="left")
     held = errors[["run"]].copy()
@@ -95,7 +96,13 @@ def _set_scale(frame: pd.DataFrame, results: Results) -> None:
         frame[name] = list(values)
 
 
-def _set_values(frame: pd.DataFrame, rules: dict[str, str]) -> None:
+def set_values(frame: pd.DataFrame, rules: Mapping[str, str]) -> None:
+    """Gives runs their `value`, `final` and `diverged`.
+
+    Args:
+        frame: with state, study, score, windowed, zero and unit.
+        rules: what becomes of diverged runs, by study.
+    """
     window = frame["windowed"].where(frame["windowed"].notna(), frame["score"])
     frame["value"] = (window - frame["zero"]) / frame["unit"]
     frame["final"] = (frame["score"] - frame["zero"]) / frame["unit"]
