@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -44,16 +44,13 @@ class RunData:
 
     Attributes:
         facts: its state, what it ran on, its costs, and `notes`; JSON data.
-        columns: by kind and field, over the rows of the kind (the keys of `KINDS`).
+        rows: how many rows there are of each kind (the keys of `KINDS`).
+        columns: by kind and field; `frames` takes them out.
     """
 
     facts: dict[str, Any]
-    columns: Mapping[str, Mapping[str, Column | Text]] = field(default_factory=dict)
-
-    def rows(self, kind: str) -> int:
-        """How many rows there are of a kind."""
-        column = next(iter(self.columns.get(kind, {}).values()), np.empty(0))
-        return len(column.codes if isinstance(column, Text) else column)
+    rows: Mapping[str, int]
+    columns: MutableMapping[str, Mapping[str, Column | Text]]
 
 
 def read_run(directory: RunDir) -> RunData:
@@ -83,10 +80,16 @@ def run_data(
         evaluated: the files of eval/.
     """
     facts = _facts(records, state, starts)
+    columns: dict[str, Mapping[str, Column | Text]]
     columns = {kind: _flat(records, kind) for kind in ("episode", "evaluation", "coverage")}
     columns["open_loop"] = _open_loop(records, evaluated, state)
     columns["evaluated"] = {name: _coded([content[name] for content in evaluated]) for name in EVALUATED}
-    return RunData(facts, columns)
+    return RunData(facts, {kind: _rows(found) for kind, found in columns.items()}, columns)
+
+
+def _rows(columns: Mapping[str, Column | Text]) -> int:
+    column = next(iter(columns.values()))
+    return len(column.codes if isinstance(column, Text) else column)
 
 
 def frames(keys: Sequence[tuple[str, str, str, int]], runs: Sequence[RunData]) -> dict[str, pd.DataFrame]:
@@ -94,47 +97,48 @@ def frames(keys: Sequence[tuple[str, str, str, int]], runs: Sequence[RunData]) -
 
     Args:
         keys: run, design, task and seed of each.
-        runs: their data.
+        runs: their data, whose columns are used up, so that they are in memory once.
     """
     return {kind: _frame(kind, keys, runs) for kind in KINDS}
 
 
 def _frame(kind: str, keys: Sequence[tuple[str, str, str, int]], runs: Sequence[RunData]) -> pd.DataFrame:
-    counts = np.array([run.rows(kind) for run in runs], dtype=np.int64)
+    counts = np.array([run.rows[kind] for run in runs], dtype=np.int64)
     frame: dict[str, Any] = {}
     for name, values in zip(KEYS[:3], ([key[i] for key in keys] for i in range(3)), strict=True):
         found = _coded(list(map(str, values)))
         frame[name] = _categorical(Text(np.repeat(found.codes, counts), found.names))
     frame["seed"] = np.repeat(np.array([key[3] for key in keys], dtype=np.int64), counts)
-    there = [run for run, count in zip(runs, counts, strict=True) if count]
+    there = [run.columns.pop(kind) for run, count in zip(runs, counts, strict=True) if count]
     for name in KINDS[kind]:
-        parts = [run.columns[kind][name] for run in there]
-        frame[name] = _joined(parts, _type_of(name))
-    return pd.DataFrame(frame)
+        column = joined([columns[name] for columns in there], name)
+        frame[name] = _categorical(column) if isinstance(column, Text) else column
+    return pd.DataFrame(frame, copy=False)
 
 
 def _type_of(name: str) -> type:
     return str if name in TEXT else float if name in _REAL else int
 
 
-def _joined(parts: Sequence[Column | Text], kind: type) -> Any:
-    """The column of all runs."""
-    if kind is not str:
+def joined(parts: Sequence[Column | Text], name: str) -> Column | Text:
+    """A field's columns one after another."""
+    if name not in TEXT:
         arrays = [part for part in parts if isinstance(part, np.ndarray)]
-        return np.concatenate(arrays) if arrays else np.empty(0, dtype=np.int64 if kind is int else float)
+        return np.concatenate(arrays) if arrays else np.empty(0, dtype=_type_of(name))
     known: dict[str, int] = {}
     codes = []
     for part in parts:
         assert isinstance(part, Text)
-        new = np.array([known.setdefault(name, len(known)) for name in part.names], dtype=np.int32)
+        new = np.array([known.setdefault(each, len(known)) for each in part.names], dtype=np.int32)
         codes.append(new[part.codes])
-    return _categorical(Text(np.concatenate(codes) if codes else np.empty(0, np.int32), list(known)))
+    return Text(np.concatenate(codes) if codes else np.empty(0, np.int32), list(known))
 
 
 def _categorical(text: Text) -> pd.Categorical:
-    """Its categories are in alphabetical order, so that frames sort and group as text does."""
-    order = sorted(range(len(text.names)), key=text.names.__getitem__)
-    rank = np.empty(len(order), dtype=np.int32)
+    """Its categories are those that occur, in alphabetical order, so that frames sort and group as text does."""
+    occur = np.bincount(text.codes, minlength=len(text.names)).nonzero()[0].tolist()
+    order: list[int] = sorted(occur, key=text.names.__getitem__)
+    rank = np.zeros(len(text.names), dtype=np.int32)
     rank[order] = np.arange(len(order), dtype=np.int32)
     names = pd.Index([text.names[i] for i in order], dtype="str")
     return pd.Categorical.from_codes(rank[text.codes], categories=names)
