@@ -87,8 +87,8 @@ PRESETS: dict[str, dict[Truth, Changes]] = {
         "undetectable": {"capacity": 0.01, "seed_sd": 0.3},
     },
 }
-"""Changes of the defaults by claim and truth. `null` lies where the claim is neither true nor false: no effect, or one as
-large as the margin. Of H7 nothing is false: no two orders agree better than they can.
+"""Changes of the defaults by claim and truth. `null` lies where the claim is neither true nor false: no effect, or one
+as large as the margin. Of H7 nothing is false: no two orders agree better than they can.
 """
 
 EXPECTED: dict[Truth, Verdict] = {

@@ -33,7 +33,7 @@ and of coverage over all.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -42,8 +42,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from analysis.claims.sample import families, leading, published
 from analysis.labels import design_labels
-from analysis.matching import field_of, matched, planned_frame, rests
+from analysis.matching import field_of, planned_frame, rests
 from analysis.simulate.effects import Effects
 from analysis.study import Study
 from harness.config import RunConfig
@@ -131,38 +132,51 @@ class World:
         traits["pixel"] = (first["space"] == "pixel").to_numpy(float)
         return traits
 
+    @cached_property
+    def windows(self) -> dict[str, float]:
+        """The final window of each study."""
+        return {study.name: study.spec.final_window for study in self.studies}
+
     @property
     def _varies_gradient(self) -> bool:
         """Whether there are designs that differ in their `reward_gradient` alone."""
-        return bool(self._contrast("reward_gradient", "shared", "stopped", self.models).any())
+        levels = ("shared", "stopped", "separate")
+        return any(True for _ in self._contrasts("reward_gradient", levels, self.frame[self.models]))
 
     @cached_property
     def contrasts(self) -> dict[bool, Floats]:
-        """Online and offline: [num_contrasts, num_families], each a mean over matched pairs of first minus second."""
+        """Online and offline: [num_contrasts, num_families], each a mean over matched designs of first minus second."""
         found = {}
         for offline in (False, True):
-            here = self.models & np.asarray(self.frame["offline"].astype(bool) == offline)
-            images = here & np.asarray(self.frame["predict"] == "images")
+            here = self.frame[self.models & np.asarray(self.frame["offline"].astype(bool) == offline)]
+            images = here[here["predict"] == "images"]
             rows = [
-                self._contrast("predict", "images", "rewards", here),
-                self._contrast("space", "latent", "pixel", images),
-                self._contrast("reward_gradient", "shared", "stopped", here),
-                self._contrast("reward_gradient", "shared", "separate", here),
+                *self._contrasts("predict", ("images", "rewards"), here),
+                *self._contrasts("space", ("latent", "pixel"), images),
+                *self._contrasts("reward_gradient", ("shared", "stopped", "separate"), here),
             ]
-            kept = [row for row in rows if row.any()]
-            found[offline] = np.array(kept) if kept else np.zeros((0, self.family.max(initial=0) + 1))
+            found[offline] = np.array(rows) if rows else np.zeros((0, self.family.max(initial=0) + 1))
         return found
 
-    def _contrast(self, axis: str, first: Any, second: Any, chosen: npt.NDArray[np.bool_]) -> Floats:
-        """[num_families]; zeros without a pair."""
-        rows = self.frame[chosen]
-        family = dict(zip(rows["design"], self.family[self.variant[chosen]], strict=True))
-        weights = np.zeros(self.family.max(initial=0) + 1)
-        pairs = matched(rows, axis, first, second) if len(rows) else []
-        for pair in pairs:
-            weights[family[pair.first]] += 1 / len(pairs)
-            weights[family[pair.second]] -= 1 / len(pairs)
-        return weights
+    def _contrasts(self, axis: str, levels: tuple[str, ...], rows: pd.DataFrame) -> Iterator[Floats]:
+        """The first level minus each other one, where a plan holds both: [num_families], of the designs that a claim is
+        about, and of those with the published loss.
+        """
+        if rows.empty:
+            return
+        matched = families(rows, axis, levels)
+        for chosen in (leading(matched), published(matched)) if len(matched) else ():
+            for level in levels[1:]:
+                weights = np.zeros(self.family.max(initial=0) + 1)
+                cells = chosen.groupby("family")["level"].agg(set)
+                both = cells.index[[{levels[0], level} <= found for found in cells]]
+                for sign, at in ((1, levels[0]), (-1, level)):
+                    designs = chosen[(chosen["level"] == at) & chosen["family"].isin(both)].drop_duplicates(
+                        "family"
+                    )
+                    np.add.at(weights, self.family[self.variant[designs.index]], sign / max(1, len(both)))
+                if weights.any():
+                    yield weights
 
 
 @dataclass(frozen=True)
@@ -255,10 +269,8 @@ def _seeds(world: World, effects: Effects, rng: np.random.Generator) -> Floats:
         [f"{d}/{p}/{s}" for d, p, s in zip(frame["data"], world.place, frame["seed"], strict=True)]
     )
     common = rng.standard_normal(int(groups.max(initial=0)) + 1)[groups]
-    if effects.tails == "t3":
-        own = rng.standard_t(3, len(frame)) / np.sqrt(3)  # of variance 1
-    else:
-        own = rng.standard_normal(len(frame))
+    heavy = effects.tails == "t3"
+    own = rng.standard_t(3, len(frame)) / np.sqrt(3) if heavy else rng.standard_normal(len(frame))
     share = effects.common_seed
     return np.asarray(effects.seed_sd * (np.sqrt(share) * common + np.sqrt(1 - share) * own))
 
