@@ -11,13 +11,15 @@ from __future__ import annotations
 import json
 import re
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from analysis.claims.spec import ReportSpec
-from analysis.claims.stamp import VERSIONS
+from analysis.claims.stamp import VERSIONS, day, differences, first_data
+from analysis.study import read_study, report_spec
 from harness.errors import UserError
 from harness.rundir import read_jsonl, write_atomically
 from studies.language import Study, StudyError, parse_study
@@ -85,6 +87,22 @@ def refuse_other_file(plan: Plan) -> None:
         f"{plan.study.source}: the study {plan.name} under {plan.home.root} was dispatched from another file, {old}. "
         f"Choose another name, or take the study over with --adopt"
     )
+
+
+def report_changes(plan: Plan) -> str:
+    """What the file says otherwise in `report` than what was dispatched, in one line; empty if nothing, or no file."""
+    if plan.study is None:
+        return ""
+    last = _last(plan.home).get("report")
+    old = ReportSpec.model_validate(last) if last else report_spec(plan.home.study_file)
+    told = differences(old, ReportSpec.model_validate(plan.study.report)) if old else []
+    if not told:
+        return ""
+    data = None
+    with suppress(UserError):  # a damaged plan, which is about to be replaced
+        data = first_data(read_study(plan.home.path))
+    stamped = f", after the first data of {day(data)}: the claims will say so" if data is not None else ""
+    return f"`report` changes: {'; '.join(told)}{stamped}"
 
 
 def dispatched_from(home: StudyDir) -> str | None:

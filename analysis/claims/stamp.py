@@ -1,7 +1,7 @@
 """What a study changed in `report` after its first data, by the record that its directory keeps.
 
-`history/versions.jsonl` has a line for each version that `wm` dispatched: time (unix seconds), and `report`, the section
-as it was then (`studies.freeze`). Of a line without it, `history/NNNN-study.yaml` tells.
+`history/versions.jsonl` has a line for each version that `wm` dispatched: time (unix seconds), and `report`, the
+section as it was then (`studies.freeze`). Of a line without it, `history/NNNN-study.yaml` tells.
 """
 
 from __future__ import annotations
@@ -64,14 +64,14 @@ def changes(study: Study) -> dict[str, list[str]]:
     fixed = (before or versions)[-1 if before else 0]
     found: dict[str, list[str]] = {}
     if not before and fixed.time is not None and fixed.time > data + _SKEW:
-        told = f"`report` is on record since {_when(fixed.time, data)}, after the first data of {_day(data)}"
+        told = f"`report` is on record since {_when(fixed.time, data)}, after the first data of {day(data)}"
         found[""] = [told]
     versions.append(Version(None, values(study.spec)))
     for key, words in _differences(fixed.values, versions[-1].values):
         since = _since(versions, key)
         claim = key.partition(".")[0] if key.partition(".")[0] in CLAIMS else ""
         how = f"changed on {_when(since, data)}" if since is not None else "by hand in study.yaml"
-        found.setdefault(claim, []).append(f"{words} ({how}, after the first data of {_day(data)})")
+        found.setdefault(claim, []).append(f"{words} ({how}, after the first data of {day(data)})")
     return found
 
 
@@ -161,9 +161,10 @@ def _since(versions: Sequence[Version], key: str) -> float | None:
 
 def _when(time: float, other: float) -> str:
     """The day, and the time of day if another time is of the same day."""
-    day = _day(time)
-    return f"{day} {datetime.fromtimestamp(time, UTC):%H:%M} UTC" if day == _day(other) else day
+    same = day(time) == day(other)
+    return f"{day(time)} {datetime.fromtimestamp(time, UTC):%H:%M} UTC" if same else day(time)
 
 
-def _day(time: float) -> str:
+def day(time: float) -> str:
+    """The day of a time, in UTC."""
     return f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d}"

@@ -61,6 +61,7 @@ def plan(
     from studies import cost, store
     from studies.difference import compare
     from studies.estimating import forecaster, shortfalls
+    from studies.freeze import report_changes
     from studies.plan import read_plan
 
     if for_:
@@ -83,6 +84,8 @@ def plan(
         _show_difference(difference)
     for note in found.notes:
         say(f"note: {note}")
+    if changed := report_changes(found):
+        say(f"note: {changed}")
     _say_if_another_file(found)
 
 

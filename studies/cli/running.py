@@ -51,7 +51,7 @@ def run(
     from harness.errors import UserError
     from studies import dispatch, store
     from studies.difference import unreached
-    from studies.freeze import freeze
+    from studies.freeze import freeze, report_changes
     from studies.needed import select_for
     from studies.offline import check_datasets
     from studies.plan import read_plan
@@ -66,7 +66,7 @@ def run(
     check_datasets(found.home.root, todo)
     dispatch.check_rendering(todo)
     dispatch.check_disk(found.home.root, todo, workers)
-    kept = unreached(found)
+    kept = [*unreached(found), *filter(None, [report_changes(found)])]
     opened = freeze(found, adopt=adopt)  # what is refused above writes nothing
     for line in kept:
         say(line)

@@ -75,7 +75,7 @@ def submit(
     from studies.cluster.telling import told
     from studies.cluster.types import SubmissionError
     from studies.difference import unreached
-    from studies.freeze import freeze
+    from studies.freeze import freeze, report_changes
     from studies.needed import select_for
     from studies.plan import read_plan
 
@@ -100,7 +100,7 @@ def submit(
         _say_draft(found.name, drafted)
         _say_abandoned(found.home, found.runs, cluster, drafted)
         return
-    kept = unreached(found)
+    kept = [*unreached(found), *filter(None, [report_changes(found)])]
     opened = freeze(found, adopt=adopt)  # what is refused above writes nothing
     for line in kept:
         say(line)

@@ -1,4 +1,4 @@
-"""`wm report` and `wm evaluate`: what runs have shown."""
+"""`wm evaluate`: what trained runs do and foresee, on any data."""
 
 from __future__ import annotations
 
@@ -28,37 +28,8 @@ class Part(StrEnum):
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the verbs to the command line."""
-    app.command(rich_help_panel=RESULTS)(report)
+    """Adds the verb to the command line."""
     app.command(rich_help_panel=RESULTS)(evaluate)
-
-
-def report(
-    study: Annotated[
-        list[str], typer.Argument(metavar="STUDY...", help="Studies under RUNS, or their files.")
-    ],
-    figure: Annotated[str | None, typer.Option("--figure", metavar="NAME", help="Only this figure.")] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="DIR", help="Where to; by default report/ of the study."),
-    ] = None,
-    runs: Runs = None,
-) -> None:
-    """Draws figures, tables and an HTML report, also of partial data."""
-    from analysis.report import build_report
-    from studies import store
-
-    root = store.runs_root(runs)
-    opened = [store.open_study(name, root, strict=runs is not None) for name in study]
-    for one in opened:
-        _ = one.planned  # a damaged plan is refused, not drawn
-    result = build_report([one.path for one in opened], out, figures=[figure] if figure else [])
-    for text in (result.score_table, result.correlation_table):
-        if text:
-            print(text.rstrip() + "\n")
-    for note in result.notes:
-        say(note)
-    print(f"report: {result.index}")
 
 
 def evaluate(
