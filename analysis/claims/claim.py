@@ -26,11 +26,13 @@ class Outcome:
         primary: the numbers that decide; one without an interval makes the claim not testable.
         secondary: further numbers.
         remarks: what makes a verdict weak, a sentence each without a full stop.
+        missing: what would make the claim complete, likewise.
     """
 
     primary: Sequence[Computed]
     secondary: Sequence[Computed] = field(default=())
     remarks: Sequence[str] = field(default=())
+    missing: Sequence[str] = field(default=())
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Claim:
         outcome = self.compute(evidence, options)
         if not outcome.primary or not all(map(has_interval, outcome.primary)):
             secondary = [*outcome.primary, *outcome.secondary]
-            missing = [*unfinished, *_without_scale(runs)]
+            missing = [*unfinished, *_without_scale(runs), *outcome.missing]
             why = _no_interval(runs, outcome, missing)
             return replace(found, secondary=secondary, why=why, missing=missing)
         mixed = mixed_makes(evidence.results.runs[evidence.results.runs["run"].isin(need.runs)])
@@ -74,7 +76,7 @@ class Claim:
             secondary=outcome.secondary,
             verdict=rule.decide([each.estimate for each in outcome.primary]),
             why="".join(f"{capital(each)}. " for each in [*outcome.remarks, *mixed]).strip(),
-            missing=unfinished,
+            missing=[*unfinished, *outcome.missing],
         )
 
     def _command(self, evidence: Evidence) -> str:
@@ -115,7 +117,11 @@ def _no_interval(runs: pd.DataFrame, outcome: Outcome, missing: Sequence[str]) -
     models = runs[runs["agent"] == "model"]
     done = int(models["state"].isin(ENDED).sum())
     without = [each.words for each in outcome.primary if not has_interval(each)]
-    what = f"there is no interval of the {' and of the '.join(without)}" if without else "nothing can be computed"
+    what = (
+        f"there is no interval of the {' and of the '.join(without)}"
+        if without
+        else "nothing can be computed"
+    )
     entered = max((each.runs for each in outcome.primary), default=0)
     said = [f"{what}: {done} of the {plural(len(models), 'run')} of models are done, and {entered} enter it"]
     said += [each.note for each in outcome.primary if each.note and not has_interval(each)]

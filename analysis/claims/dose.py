@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from analysis.claims.claim import Claim, Outcome, listed, need
+from analysis.claims.images import without
 from analysis.claims.sample import form_names, leading, of_seeds, online, trend_of
 from analysis.claims.spec import ClaimSpec
 from analysis.claims.types import Computed, Need
@@ -42,10 +43,11 @@ def _compute(evidence: Evidence, options: ClaimSpec) -> Outcome:
     words = f"slope of normalised score per unit of `{_FRACTION}`"
     secondary += [trend_of("slope", words, rows, level, "slope"), *_control(evidence.runs, rows, level)]
     if rows["diverged"].any():
-        rest = rows[~rows["diverged"].astype(bool)]
-        secondary.append(trend_of("excluded", f"{_RHO}, without diverged runs", rest, level, "spearman"))
-    without = rows.groupby("task", sort=False)["value"].count()
-    tasks = list(without.index[without == 0])
+        secondary.append(
+            trend_of("excluded", f"{_RHO}, without diverged runs", without(rows), level, "spearman")
+        )
+    counts = rows.groupby("task", sort=False)["value"].count()
+    tasks = list(counts.index[counts == 0])
     return Outcome([primary], secondary, [f"no run is finished on {listed(tasks)}"] if tasks else [])
 
 

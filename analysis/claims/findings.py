@@ -4,17 +4,32 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from analysis.claims.capacity import H11
+from analysis.claims.correlates import H4, H6
+from analysis.claims.dose import H3
+from analysis.claims.exploration import H8
+from analysis.claims.images import H1
+from analysis.claims.offline import H5, H7
+from analysis.claims.planner import H10
+from analysis.claims.sharing import H9
+from analysis.claims.space import H2
 from analysis.claims.spec import CLAIMS
 from analysis.claims.stamp import stamped
 from analysis.claims.types import Finding, Hypothesis
 from analysis.evidence import Evidence
 
-HYPOTHESES: dict[str, Hypothesis] = {}
+HYPOTHESES: dict[str, Hypothesis] = {
+    claim.id: Hypothesis(claim.id, claim.title, claim.needs, claim.test)
+    for claim in (H1, H2, H3, H4, H5, H6, H7, H8, H9, H10, H11)
+}
 """By id, H1 to H11."""
 
 
 def findings(evidence: Evidence) -> list[Finding]:
-    """One finding a hypothesis, in order, whether or not it can be tested."""
+    """One finding a hypothesis, in order, whether or not it can be tested.
+
+    The thresholds are those of the first study that declares the claim, else the defaults of the first study.
+    """
     found = []
     changed = stamped(evidence.results.studies)
     for name in CLAIMS:

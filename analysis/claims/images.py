@@ -90,14 +90,15 @@ def generalised(found: Contrast, words: str, level: float) -> Computed:
 
 def without_diverged(rows: pd.DataFrame, levels: tuple[str, str], words: str, level: float) -> list[Computed]:
     """The difference without the runs that diverged, if some count."""
-    diverged = rows["diverged"].astype(bool)
-    if not diverged.any():
+    if not rows["diverged"].any():
         return []
-    return [
-        mean_of(
-            "excluded", f"{words}, without diverged runs", contrast(rows[~diverged], *levels, value), level
-        )
-    ]
+    found = contrast(without(rows), *levels)
+    return [mean_of("excluded", f"{words}, without diverged runs", found, level)]
+
+
+def without(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of runs that did not diverge, where diverged ones count."""
+    return rows[~rows["diverged"].astype(bool)]
 
 
 def left_out(rows: pd.DataFrame, found: Contrast) -> list[str]:

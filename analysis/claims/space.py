@@ -14,6 +14,7 @@ from analysis.claims.sample import (
     families,
     leading,
     mean_of,
+    note_on,
     online,
 )
 from analysis.claims.spec import ClaimSpec, MarginSpec

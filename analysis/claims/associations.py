@@ -1,0 +1,216 @@
+"""Correlations over designs as numbers of a claim: each with its interval, and what else a reader asks of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from analysis.claims.sample import counted
+from analysis.claims.types import Computed
+from analysis.inference.correlation import METHODS, Correlation, Method, correlate
+from analysis.inference.correlation import difference as differ
+from analysis.inference.dependence import dependent
+from analysis.inference.estimate import Estimate, Floats
+from analysis.inference.pooling import pool_correlations
+from analysis.tables import number
+from analysis.words import short_task
+
+_NAMES = {"pearson": "Pearson's r", "spearman": "Spearman's rho", "kendall": "Kendall's tau"}
+_SCORE = "the final normalised score"
+
+
+def correlation(
+    rows: pd.DataFrame, x: str, y: str, level: float, method: Method = "spearman", **how: object
+) -> Correlation:
+    """Of two columns over designs (`form` where there is one), within tasks (`stratum` where there is one)."""
+    design, task = (
+        rows[name if name in rows else other] for name, other in (("form", "design"), ("stratum", "task"))
+    )
+    given = how.pop("given", None)
+    return correlate(
+        design.tolist(),
+        task.tolist(),
+        rows[x].to_numpy(float),
+        rows[y].to_numpy(float),
+        method=method,
+        given=None if given is None else rows[str(given)].to_numpy(float),
+        level=level,
+        **how,  # type: ignore[arg-type]  # how and over, as `correlate` has them
+    )
+
+
+def correlated(
+    name: str,
+    words: str,
+    rows: pd.DataFrame,
+    x: str,
+    y: str,
+    level: float,
+    method: Method = "spearman",
+    **how: object,
+) -> Computed:
+    """A correlation as a number."""
+    found = correlation(rows, x, y, level, method, **how)
+    return counted(name, words, found.estimate, rows.dropna(subset=[x, y]), of="designs")
+
+
+def further(used: pd.DataFrame, everything: pd.DataFrame, level: float) -> list[Computed]:
+    """What stands beside the difference of H4.
+
+    Args:
+        used: runs of designs that predict whole images, with both errors and a score.
+        everything: those of all designs, whose reward error has a correlation too.
+        level: of the intervals.
+    """
+    used = used.assign(log_parameters=np.log10(used["parameters"].astype(float)))
+    return [
+        *_each(used, everything, level),
+        *_differences(used, level),
+        *_of_tasks(used, level),
+        *_one_test(used, level),
+        *_influence(used, level),
+    ]
+
+
+def _each(used: pd.DataFrame, everything: pd.DataFrame, level: float) -> list[Computed]:
+    """Either correlation alone."""
+    found = []
+    for error in ("image", "reward"):
+        column = f"{error}_error"
+        for method in ("spearman", "pearson", "kendall"):
+            words = f"{_NAMES[method]} of {error} error and {_SCORE}"
+            name = error if method == "spearman" else f"{error}.{method}"
+            found.append(correlated(name, words, used, column, "final", level, method))
+        words = f"Spearman's rho of {error} error and {_SCORE}"
+        found += [
+            correlated(
+                f"{error}.repeated",
+                f"repeated-measures correlation of {error} error and {_SCORE}, over runs",
+                used,
+                column,
+                "final",
+                level,
+                "pearson",
+                how="repeated",
+                over="runs",
+            ),
+            correlated(
+                f"{error}.partial",
+                f"{words}, at equal parameters (partial)",
+                used.dropna(subset=["log_parameters"]),
+                column,
+                "final",
+                level,
+                given="log_parameters",
+            ),
+            _plain(
+                f"{error}.detectable",
+                f"smallest |{words}| that would be found (two-sided 5 %, power 80 %)",
+                correlation(used, column, "final", level).detectable,
+                used,
+            ),
+        ]
+    words = f"Spearman's rho of reward error and {_SCORE}, all designs"
+    rows = everything.dropna(subset=["reward_error", "final"])
+    return [*found, correlated("reward_all", words, rows, "reward_error", "final", level)]
+
+
+def _differ(used: pd.DataFrame, level: float, **how: object) -> Estimate:
+    columns = (used[name].to_numpy(float) for name in ("reward_error", "image_error", "final"))
+    design, task = used["design"].tolist(), used["task"].tolist()
+    return differ(design, task, *columns, level=level, **how)  # type: ignore[arg-type]  # method, how and over
+
+
+def _differences(used: pd.DataFrame, level: float) -> list[Computed]:
+    """The difference by other coefficients, and within each task."""
+    words = "strength(image error) - strength(reward error)"
+    found = [
+        counted(
+            method, f"{words} by {_NAMES[method]}", _differ(used, level, method=method), used, of="designs"
+        )
+        for method in METHODS
+        if method != "spearman"
+    ]
+    repeated = _differ(used, level, method="pearson", how="repeated", over="runs")
+    found.append(counted("repeated", f"{words}, repeated measures over runs", repeated, used, of="designs"))
+    tasks = list(dict.fromkeys(used["task"]))
+    for task in tasks if len(tasks) > 1 else ():
+        here = used[used["task"] == task]
+        name = short_task(task)
+        found.append(counted(f"task.{name}", f"{words}, on {name}", _differ(here, level), here, of="designs"))
+    return found
+
+
+def _of_tasks(used: pd.DataFrame, level: float) -> list[Computed]:
+    """Either correlation as the mean over tasks like these, with how much they differ."""
+    found = []
+    for error in ("image", "reward"):
+        within = correlation(used, f"{error}_error", "final", level).by_task
+        sizes = used.groupby("task", sort=False)["design"].nunique()
+        if len(within) < 2:
+            continue
+        pooled = pool_correlations(
+            list(within.values()), [int(sizes[task]) for task in within], "spearman", level=level
+        )
+        words = f"Spearman's rho of {error} error and {_SCORE}, pooled over tasks (random effects)"
+        note = f"I² {100 * pooled.i2:.0f} %, tau² {number(pooled.tau2)}, Q's p {number(pooled.p)}"
+        found.append(counted(f"{error}.tasks", words, pooled.estimate, used, note, of="tasks"))
+    return found
+
+
+def _one_test(used: pd.DataFrame, level: float) -> list[Computed]:
+    """Williams' test, on designs as if the tasks were one."""
+    image, reward = (correlation(used, f"{error}_error", "final", level) for error in ("image", "reward"))
+    between = correlation(used, "image_error", "reward_error", level)
+    tested = dependent(-image.value, -reward.value, between.value, image.designs, "williams")
+    words = "Williams' t of the two dependent correlations"
+    note = f"p {number(tested.p)}, {image.designs - 3} degrees of freedom"
+    return [_plain("williams", words, tested.statistic, used, note)]
+
+
+def _influence(used: pd.DataFrame, level: float) -> list[Computed]:
+    """The difference without the design, and without the task, that moves it most."""
+    image, reward = (correlation(used, f"{error}_error", "final", level) for error in ("image", "reward"))
+    whole = reward.value - image.value
+    found = []
+    for unit in ("design", "task"):
+        left: tuple[dict[str, float], ...] = tuple(
+            dict(getattr(each, f"without_{unit}")) for each in (image, reward)
+        )
+        moved = {name: left[1][name] - left[0][name] for name in left[0] if name in left[1]}
+        moved = {name: value for name, value in moved.items() if np.isfinite(value)}
+        if not moved:
+            continue
+        name = max(moved, key=lambda each: abs(moved[each] - whole))
+        words = (
+            f"strength(image error) - strength(reward error) without {name}, the {unit} that moves it most"
+        )
+        found.append(_plain(f"without_{unit}", words, moved[name], used))
+    return found
+
+
+def _plain(name: str, words: str, value: float, rows: pd.DataFrame, note: str = "") -> Computed:
+    """A number without an interval."""
+    estimate = Estimate(value, float("nan"), float("nan"), int(rows["design"].nunique()), "none")
+    return counted(name, words, estimate, rows, note, of="designs")
+
+
+def parted(used: pd.DataFrame) -> list[str]:
+    """Whether the sign over all tasks at once is another than that within tasks (Simpson's paradox)."""
+    found = []
+    for error in ("image", "reward"):
+        within = correlation(used, f"{error}_error", "final", 0.95, "pearson").value
+        means = used.groupby(["design", "task"], sort=False)[[f"{error}_error", "final"]].mean().dropna()
+        across = _pearson(means[f"{error}_error"].to_numpy(float), means["final"].to_numpy(float))
+        if np.isfinite(within * across) and within * across < 0:
+            found.append(
+                f"{error} error and score go together {'more' if across > 0 else 'less'} across tasks than within "
+                f"them (r {number(across)} against {number(within)}: Simpson's paradox)"
+            )
+    return found
+
+
+def _pearson(x: Floats, y: Floats) -> float:
+    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return float("nan")
+    return float(np.corrcoef(x, y)[0, 1])

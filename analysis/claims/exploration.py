@@ -1,0 +1,102 @@
+"""H8: exploration makes the difference: the score goes with what was seen, more than with the model that learns."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from analysis.claims.associations import correlated
+from analysis.claims.claim import Claim, Outcome, need
+from analysis.claims.comparable import comparable, with_one_planner
+from analysis.claims.correlates import more
+from analysis.claims.sample import counted, offline, online
+from analysis.claims.spec import ClaimSpec
+from analysis.claims.types import Computed, Need
+from analysis.claims.verdicts import directional, has_interval
+from analysis.evidence import Evidence
+from analysis.inference.correlation import MIN_CLUSTERS
+from analysis.inference.decomposition import PARTS, decompose
+from analysis.matching import EXPLORATION, rests
+
+_CROSS = (
+    "models trained on each other's replay: 2 designs, each on the same 2 datasets of a task, in one study"
+)
+_COVERAGE = "coverage of the replay (entropy of its states)"
+
+
+def _collecting(frame: pd.DataFrame) -> pd.DataFrame:
+    return with_one_planner(comparable(online(frame)))
+
+
+def _crossed(frame: pd.DataFrame) -> pd.DataFrame:
+    """Offline runs of studies in which models are trained on several datasets of a task."""
+    rows = comparable(offline(frame))
+    rows = rows.assign(form=rests(rows, (EXPLORATION,)))
+    datasets = rows.groupby(["study", "task", "form"])["data"].transform("nunique")
+    rows = rows[datasets > 1]
+    models = rows.groupby(["study", "task", "data"])["form"].transform("nunique")
+    return rows[models > 1].drop_duplicates(["form", "data", "task", "seed"])
+
+
+def _lacking(frame: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """What either half lacks."""
+    designs = more("online designs", _collecting(frame), MIN_CLUSTERS)
+    return designs, [] if len(_crossed(frame)) else [_CROSS]
+
+
+def _needs(frame: pd.DataFrame) -> Need:
+    lacking = _lacking(frame)
+    halves = [rows(frame) for rows, lacks in zip((_collecting, _crossed), lacking, strict=True) if not lacks]
+    if not halves:
+        return need(frame, frame[:0], [*lacking[0], *lacking[1]])
+    return need(frame, pd.concat(halves))
+
+
+def _compute(evidence: Evidence, options: ClaimSpec) -> Outcome:
+    frame, level = evidence.runs, options.level
+    lacking = _lacking(frame)
+    found, secondary = [], []
+    if not lacking[0]:
+        words = f"Spearman's rho of the {_COVERAGE} and the normalised score, over online designs"
+        found.append(correlated("coverage", words, _collecting(frame), "coverage", "value", level))
+    if not lacking[1]:
+        primary, shares = _decomposed(_crossed(frame), level)
+        found.append(primary)
+        secondary += shares
+    testable = [each for each in found if has_interval(each)]
+    without = [each for each in found if not has_interval(each)]
+    return Outcome(
+        testable or found, [*(without if testable else []), *secondary], (), lacking[0] + lacking[1]
+    )
+
+
+def _decomposed(rows: pd.DataFrame, level: float) -> tuple[Computed, list[Computed]]:
+    """The share of the data less that of the model, and all shares."""
+    found = decompose(
+        rows["data"].tolist(),
+        rows["form"].tolist(),
+        rows["task"].tolist(),
+        rows["seed"].tolist(),
+        rows["value"].to_numpy(float),
+        level=level,
+    )
+    used = rows.dropna(subset=["value"])
+    words = "share of the variance of the normalised score that goes with"
+    note = f"{found.left_out} runs are left out: their seed has not all cells" if found.left_out else ""
+    primary = counted("data", f"{words} the data - with the model", found.difference, used, note)
+    shares = [
+        counted(f"share.{part}", f"{words} the {part}", found.shares[part], used, note) for part in PARTS
+    ]
+    return primary, shares
+
+
+H8 = Claim(
+    "H8",
+    "Exploration makes the difference",
+    lambda _: (
+        "Spearman's rho of coverage and normalised score > 0 over online designs; and, of models trained on each "
+        "other's replay, variance due to the data - due to the model > 0"
+    ),
+    lambda options: directional(options.level),
+    _needs,
+    _compute,
+)

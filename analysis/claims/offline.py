@@ -1,0 +1,176 @@
+"""H5: the gap between image and reward models closes offline. H7: designs rank otherwise online than offline."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from analysis.claims.claim import Claim, Outcome, need
+from analysis.claims.images import LEVELS, PAIR, left_out, without
+from analysis.claims.sample import (
+    Contrast,
+    contrast,
+    counted,
+    families,
+    leading,
+    mean_of,
+    of_seeds,
+    offline,
+    online,
+)
+from analysis.claims.spec import ClaimSpec
+from analysis.claims.types import Computed, Need
+from analysis.claims.verdicts import directional
+from analysis.evidence import Evidence
+from analysis.inference.estimate import Estimate
+from analysis.inference.ranks import MIN_DESIGNS, MIN_SEEDS, RankMismatch, rank_mismatch
+from analysis.matching import EXPLORATION, rests
+from analysis.words import short_task
+
+_IGNORED = (EXPLORATION,)
+_GAP = "mean paired difference of normalised score, images - rewards"
+
+
+def shared_data(rows: pd.DataFrame, unit: str) -> pd.DataFrame:
+    """The offline rows on the dataset on which most families (or designs) are trained; of a tie on all of these."""
+    counts = rows.groupby("data")[unit].nunique()
+    return rows[rows["data"].isin(counts.index[counts == counts.max()])]
+
+
+def _pairs(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Pairs of H1 that are planned online and offline: the runs of either kind."""
+    here, there = (families(rows, "predict", LEVELS, _IGNORED) for rows in (online(frame), offline(frame)))
+    common = set(here["family"]) & set(there["family"])
+    if not common:
+        return leading(here), there[:0]
+    here = leading(here[here["family"].isin(common)])
+    return here, shared_data(there[there["family"].isin(set(here["family"]))], "family")
+
+
+def _needs_pairs(frame: pd.DataFrame) -> Need:
+    here, there = _pairs(frame)
+    lacking = [] if len(here) else [PAIR]
+    if there.empty:
+        lacking.append("such a pair trained on one dataset (`data.mode: offline`) as well as online")
+    return need(frame, pd.concat([here, there]), lacking)
+
+
+def _gap_closes(evidence: Evidence, options: ClaimSpec) -> Outcome:
+    here, there = _pairs(evidence.runs)
+    found, gaps = _closing(here, there)
+    words = f"{_GAP}, online - offline"
+    primary = of_seeds("difference", words, found.seeds(), found.rows, options.level)
+    secondary = [
+        mean_of(name, f"{_GAP}, {name}", gap, options.level)
+        for name, gap in zip(("online", "offline"), gaps, strict=True)
+    ]
+    final, _ = _closing(here, there, "final")
+    secondary.append(mean_of("final", f"{words}, of the final phase", final, options.level))
+    if pd.concat([here, there])["diverged"].any():
+        rest, _ = _closing(without(here), without(there))
+        secondary.append(mean_of("excluded", f"{words}, without diverged runs", rest, options.level))
+    return Outcome([primary], secondary, left_out(here, Contrast(found.cells, found.rows)))
+
+
+def _closing(
+    here: pd.DataFrame, there: pd.DataFrame, value: str = "value"
+) -> tuple[Contrast, tuple[Contrast, Contrast]]:
+    """How much smaller the gap is offline, and both gaps, on the families, tasks and seeds that both have."""
+    keys = ["family", "task", "seed"]
+    gaps = [contrast(rows, *LEVELS, value) for rows in (here, there)]
+    online_gap, offline_gap = (gap.cells.groupby(keys, sort=False)["difference"].mean() for gap in gaps)
+    cells = (online_gap - offline_gap).dropna().rename("difference").reset_index()
+    common = pd.MultiIndex.from_frame(cells[keys])
+    kept = []
+    for gap in gaps:
+        parts = (part[pd.MultiIndex.from_frame(part[keys]).isin(common)] for part in (gap.cells, gap.rows))
+        kept.append(Contrast(*parts))
+    rows = pd.concat([gap.rows for gap in kept])
+    return Contrast(cells.assign(data="both"), rows), (kept[0], kept[1])
+
+
+H5 = Claim(
+    "H5",
+    "The gap closes offline",
+    lambda _: (
+        "(images - rewards) online - (images - rewards) on one shared dataset > 0, in normalised score, on the same "
+        "pairs, tasks and seeds"
+    ),
+    lambda options: directional(options.level),
+    _needs_pairs,
+    _gap_closes,
+)
+
+
+def _ranked(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Designs that are planned online and on a shared dataset: the runs of either kind, with their `form`."""
+    parts = []
+    for rows in (online(frame), offline(frame)):
+        named = rows.assign(form=rests(rows, _IGNORED))
+        parts.append(named.drop_duplicates(["form", "task", "data", "seed"]))
+    here, there = parts
+    there = there[there["form"].isin(set(here["form"]))]
+    there = shared_data(there, "form") if len(there) else there
+    return here[here["form"].isin(set(there["form"]))], there
+
+
+def _needs_ranks(frame: pd.DataFrame) -> Need:
+    here, there = _ranked(frame)
+    lacking, designs = [], there["form"].nunique()
+    if designs < MIN_DESIGNS:
+        lacking.append(f"{MIN_DESIGNS} designs both online and on one shared dataset (there {_are(designs)})")
+    else:
+        seeds = min(rows.groupby(["form", "task"])["seed"].nunique().max() for rows in (here, there))
+        if seeds < MIN_SEEDS:
+            lacking.append(f"{MIN_SEEDS} seeds online and offline (there {_are(int(seeds))})")
+    return need(frame, pd.concat([here, there]), lacking)
+
+
+def _are(count: int) -> str:
+    return f"is {count}" if count == 1 else f"are {count}"
+
+
+def _ranks_differ(evidence: Evidence, options: ClaimSpec) -> Outcome:
+    here, there = (rows.dropna(subset=["value"]) for rows in _ranked(evidence.runs))
+    # several datasets count as one condition: a design's score at a seed is their mean
+    conditions = [
+        rows.groupby(["form", "task", "seed"], sort=False)["value"]
+        .mean()
+        .rename_axis(index={"form": "design"})
+        for rows in (here, there)
+    ]
+    first, second = (means.reset_index() for means in conditions)
+    found = rank_mismatch(first, second, "value", "H7", level=options.level)
+    tasks = [each.task for each in found.tasks]
+    rows = pd.concat([here, there])
+    rows = rows[rows["task"].isin(tasks)]
+    words = "Kendall's tau of the ranks of designs online and offline, below its ceiling with these seeds"
+    primary = counted("mismatch", words, found.mismatch, rows)
+    return Outcome([primary], _of_ranks(found, rows), list(found.missing))
+
+
+def _of_ranks(found: RankMismatch, rows: pd.DataFrame) -> list[Computed]:
+    n = found.mismatch.n
+    numbers = [
+        ("ceiling", "Kendall's tau that equal true ranks would reach with these seeds", found.ceiling),
+        ("across", "Kendall's tau of online and offline ranks, of disjoint seeds", found.across),
+    ]
+    secondary = [
+        counted(name, words, Estimate(value, float("nan"), float("nan"), n, "none"), rows)
+        for name, words, value in numbers
+    ]
+    for each in found.tasks:
+        task = short_task(each.task)
+        words = f"Kendall's tau of online and offline ranks of means over all seeds, {task}"
+        here = rows[rows["task"] == each.task]
+        secondary.append(counted(f"task.{task}", words, each.tau, here, of="designs"))
+    return secondary
+
+
+H7 = Claim(
+    "H7",
+    "Ranks differ online and offline",
+    lambda _: "ceiling - Kendall's tau(online rank, offline rank) > 0, averaged over tasks",
+    lambda options: directional(options.level),
+    _needs_ranks,
+    _ranks_differ,
+)
