@@ -103,18 +103,15 @@ class Results:
         return self.pictures(run, dataset)
 
     def of_version(self, version: str) -> Results:
-        """The results of one of `versions` alone: what claims are tested on, as versions are no seeds."""
-        kept = self.runs["version"] == version
-        names = set(self.runs.loc[kept, "run"])
-        studies = tuple(
-            replace(study, runs=tuple(run for run in study.runs if run.id in names)) for study in self.studies
-        )
+        """The results of the studies of one version alone: what claims are tested on, as versions are no seeds."""
+        studies = tuple(study for study in self.studies if study.version == version)
+        names = {run.id for study in studies for run in study.runs}
         frames = (self.episodes, self.evaluations, self.open_loop, self.coverage, self.evaluated)
         chosen = [frame[frame["run"].isin(names)].reset_index(drop=True) for frame in frames]
         return replace(
             self,
-            studies=tuple(study for study in studies if study.runs),
-            runs=self.runs[kept].reset_index(drop=True),
+            studies=studies,
+            runs=self.runs[self.runs["run"].isin(names)].reset_index(drop=True),
             episodes=chosen[0],
             evaluations=chosen[1],
             open_loop=chosen[2],

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.environments import Setting, in_words, oracle_can_plan, range_of_returns, setting
-from analysis.load import Results
+from analysis.results import Results, once
 from analysis.tables import number
 
 NARROW = 0.1
@@ -54,6 +54,7 @@ class Scale:
         return bool(self.doubt) and bool(np.isfinite(self.unit))
 
 
+@once
 def final_scores(results: Results) -> pd.DataFrame:
     """One row a run: run, design, task, seed, agent, state, final, score, episodes, windowed; see
     `analysis.scores.run_scores`.
@@ -62,7 +63,7 @@ def final_scores(results: Results) -> pd.DataFrame:
     evaluations = results.evaluations
     final = _final(results).groupby("run")["return"].agg(["mean", "count"])
     window = {study.name: study.spec.final_window for study in results.studies}
-    starts = runs.set_index("run").apply(lambda row: row["iterations"] * (1 - window[row["study"]]), axis=1)
+    starts = (runs["iterations"] * (1 - runs["study"].map(window))).set_axis(runs["run"])
     scheduled = evaluations[evaluations["phase"] == "scheduled"]
     late = scheduled[scheduled["iteration"] >= scheduled["run"].map(starts).astype(float)]
     scores = runs.copy()
@@ -76,6 +77,7 @@ def _final(results: Results) -> pd.DataFrame:
     return results.evaluations[results.evaluations["phase"] == "final"]
 
 
+@once
 def places(results: Results) -> dict[str, Place]:
     """Where each run takes place: its task and the settings of its environment, by run."""
     return {
@@ -85,6 +87,7 @@ def places(results: Results) -> dict[str, Place]:
     }
 
 
+@once
 def compared(results: Results) -> list[Place]:
     """Where designs are compared, in the order of the plan; where there are no designs, all places of the report."""
     where = places(results)
@@ -92,6 +95,7 @@ def compared(results: Results) -> list[Place]:
     return list(dict.fromkeys(where[run] for run in (of_designs if len(of_designs) else results.runs["run"])))
 
 
+@once
 def scales(results: Results) -> dict[Place, Scale]:
     """The scale of each place in which designs are compared and both baselines have a score."""
     where, scores = places(results), final_scores(results)
@@ -101,7 +105,8 @@ def scales(results: Results) -> dict[Place, Scale]:
     found = {}
     for place in compared(results):
         here = scores[np.array([where[run] == place for run in scores["run"]], dtype=bool)]
-        random, oracles = _once(here[here["agent"] == "random"]), here[here["agent"] == "oracle"]
+        random, oracles = (_of_first(results, here[here["agent"] == agent]) for agent in ("random", "oracle"))
+        random = _once(random)
         if random.empty or oracles.empty:
             continue
         means = oracles.groupby("design", sort=False)["score"].mean()
@@ -115,6 +120,13 @@ def scales(results: Results) -> dict[Place, Scale]:
         n = (int(random["seed"].nunique()), int(oracle["seed"].nunique()))
         found[place] = Scale(zero, gap, error, unit, best, len(means), n, doubt)
     return found
+
+
+def _of_first(results: Results, runs: pd.DataFrame) -> pd.DataFrame:
+    """Of several versions, the runs of the first that has some: one scale for all of them, so that they compare."""
+    versions = runs["run"].map(results.runs.set_index("run")["version"]) if results.versions else runs["run"]
+    first = [version for version in results.versions if (versions == version).any()]
+    return runs[versions == first[0]] if first else runs
 
 
 def _once(runs: pd.DataFrame) -> pd.DataFrame:
@@ -141,6 +153,7 @@ def _doubt(gap: float, error: float, whole: float | None) -> Doubt:
     return "" if gap > CLEAR * error else "noise"
 
 
+@once
 def levels(results: Results) -> list[str]:
     """The baselines that may be drawn as one level through all designs of a task.
 

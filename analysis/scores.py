@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.inference.estimate import estimate
-from analysis.load import Results
+from analysis.results import Results, once
 from analysis.scales import Scale, final_scores, places, scales
 
 BASIS = "mean return of the noise-free episodes of the final phase"
@@ -18,6 +18,7 @@ ALL = "all"
 """In place of a task: the mean over the tasks."""
 
 
+@once
 def run_scores(results: Results) -> pd.DataFrame:
     """One row a run: run, design, task, seed, agent, state, final, score, episodes, windowed, normalised.
 
@@ -36,6 +37,7 @@ def run_scores(results: Results) -> pd.DataFrame:
     return scores.assign(normalised=(scores["score"] - zero) / unit)
 
 
+@once
 def score_cells(results: Results) -> pd.DataFrame:
     """One row a cell: design, task, mean, low, high, n, interval (kind), planned, diverged, failed, unfinished,
     windowed, normalised, normalised_low, normalised_high.
@@ -45,10 +47,11 @@ def score_cells(results: Results) -> pd.DataFrame:
     """
     scores, where, found = run_scores(results), places(results), scales(results)
     rows = []
+    cells = dict(list(scores.groupby(["design", "task"], sort=False)))
     for design in [*results.designs, *results.baselines]:
         for task in results.tasks:
-            cell = scores[(scores["design"] == design) & (scores["task"] == task)]
-            if not cell.empty:
+            cell = cells.get((design, task))
+            if cell is not None:
                 here = {where[run] for run in cell["run"]}
                 scale = found.get(here.pop()) if len(here) == 1 else None
                 rows.append({"design": design, "task": task, **_cell(cell, design, task, scale)})
@@ -70,6 +73,7 @@ def _cell(cell: pd.DataFrame, design: str, task: str, scale: Scale | None) -> di
     return row | {name: (end - zero) / unit for name, end in zip(_NORMALISED, ends, strict=True)}
 
 
+@once
 def normalised_means(results: Results) -> pd.DataFrame:
     """One row a design: design, task (`all`), normalised, normalised_low, normalised_high, n, interval.
 

@@ -44,6 +44,7 @@ class Study:
         defined: fields that make its designs, by dotted name: the axes of its factorials, and what its fragments, or
             those of the reference that every study knows, set of the model.
         label: what the report calls it; empty: by its directory's name.
+        version: what made its runs, in a report with several versions of a study (`analysis.versions`), else empty.
     """
 
     path: Path
@@ -53,6 +54,7 @@ class Study:
     notes: tuple[str, ...] = field(default=())
     defined: frozenset[str] = frozenset()
     label: str = ""
+    version: str = ""
 
     @property
     def name(self) -> str:

@@ -72,21 +72,32 @@ def keyed(studies: Sequence[Study], facts: Facts) -> Keyed:
         for run in study.runs:
             if real[run.path] not in {real[each.path] for each in made[run.id][version]}:
                 made[run.id][version].append(run)
-    used, ids, repeated = {}, {}, set()
+    used: dict[str, PlannedRun] = {}
+    of_run: dict[str, str] = {}
+    ids: dict[tuple[str, int], str] = {}
     for run_id, found in made.items():
-        for version, runs in found.items():
-            name = f"{run_id}@{names[version]}" if len(found) > 1 else run_id
-            done = [run for run in runs if facts[run.path]["state"] == "done"]
-            used[name] = replace((done or runs)[0], id=name)
+        chosen = {version: _used(runs, facts) for version, runs in found.items()}
+        owners = {real[run.path]: version for version, run in reversed(chosen.items())}
+        for version, run in chosen.items():
+            owner = names[owners[real[run.path]]]
+            name = f"{run_id}@{owner}" if len(owners) > 1 else run_id
+            used.setdefault(name, replace(run, id=name))
+            of_run.setdefault(name, owner)
             ids[run_id, version] = name
-            repeated |= {run_id} if len(runs) > 1 else set()
     changed = tuple(
-        replace(study, runs=tuple(used[ids[run.id, version]] for run in study.runs))
+        replace(study, version=names[version], runs=tuple(used[ids[run.id, version]] for run in study.runs))
         for study, version in zip(studies, of_study, strict=True)
     )
-    of_run = {name: names[version] for (_, version), name in ids.items()} if several else {}
     ordered = tuple({run.id: run for study in changed for run in study.runs}.values())
-    return Keyed(changed, ordered, of_run, tuple(names) if several else (), _notes(len(repeated), names))
+    repeated = sum(any(len(runs) > 1 for runs in found.values()) for found in made.values())
+    if not several:
+        return Keyed(changed, ordered, {}, (), _notes(repeated, names))
+    return Keyed(changed, ordered, of_run, tuple(names), _notes(repeated, names))
+
+
+def _used(runs: Sequence[PlannedRun], facts: Facts) -> PlannedRun:
+    """Of a run that was made several times the first that is done."""
+    return next((run for run in runs if facts[run.path]["state"] == "done"), runs[0])
 
 
 def _notes(repeated: int, names: Sequence[str]) -> tuple[str, ...]:
