@@ -75,9 +75,7 @@ class Fast:
         for kind in _KINDS:
             runs[f"{kind}_baseline"] = runs[f"{kind}_baseline"].where(done)
         shown = self.template.results.runs.assign(state=drawn.state, final=done)
-        return Evidence(
-            replace(self.template.results, runs=shown), runs, self._horizon(measured, done)
-        )
+        return Evidence(replace(self.template.results, runs=shown), runs, self._horizon(measured, done))
 
     def _scale(self, runs: pd.DataFrame) -> None:
         """Where no random agent is planned, the lowest score is 0."""
@@ -100,13 +98,12 @@ class Fast:
         row = pd.Index(runs["run"]).get_indexer(horizon["run"])
         image = horizon["error"].to_numpy() == "image"
         new, old = (
-            np.where(
-                image, np.asarray(one["image_error"])[row], np.asarray(one["reward_error"])[row]
-            )
+            np.where(image, np.asarray(one["image_error"])[row], np.asarray(one["reward_error"])[row])
             for one in (measured, runs)
         )
         scaled = horizon.assign(value=horizon["value"].to_numpy() * new / old)
-        return scaled[done[row] & np.isfinite(new)].reset_index(drop=True)
+        kept: pd.DataFrame = scaled[done[row] & np.isfinite(new)]
+        return kept.reset_index(drop=True)
 
 
 def _measured(found: Arrays, drawn: Draw) -> dict[str, Floats]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +20,6 @@ from analysis.simulate.effects import Effects
 from analysis.simulate.memory import Fast
 from analysis.simulate.world import World, draw
 from analysis.study import PlannedRun, Study
-from harness.config import RunConfig
 from harness.errors import UserError
 
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
@@ -79,7 +79,13 @@ def with_seeds(studies: Sequence[Study], count: int) -> list[Study]:
         for run in study.runs:
             cells.setdefault(_cell(run), run)
         runs = tuple(
-            replace(run, id=f"{run.id}-s{seed}", seed=seed, config=run.config | {"seed": seed}, path=Path(f"{run.id}-s{seed}"))
+            replace(
+                run,
+                id=f"{run.id}-s{seed}",
+                seed=seed,
+                config=run.config | {"seed": seed},
+                path=Path(f"{run.id}-s{seed}"),
+            )
             for run in cells.values()
             for seed in range(count)
         )
@@ -89,6 +95,128 @@ def with_seeds(studies: Sequence[Study], count: int) -> list[Study]:
 
 def _cell(run: PlannedRun) -> str:
     """What a run is but for its seed, as text."""
-    import json
-
     return json.dumps(run.config | {"seed": None}, sort_keys=True)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of the draws.
+
+    Attributes:
+        studies: that are planned; their seeds do not count.
+        effects: what is put in.
+        specs: thresholds by claim.
+        seed: of the draws: the same one gives the same numbers, whatever the number of workers.
+    """
+
+    studies: Sequence[Study]
+    effects: Effects
+    specs: Mapping[str, ClaimSpec]
+    seed: int = 0
+
+    def world(self, seeds: int) -> Fast:
+        """The studies with so many seeds."""
+        return Fast.of(World.of(with_seeds(self.studies, seeds)))
+
+    def verdicts(self, world: Fast, seeds: int, repeat: int) -> dict[str, tuple[Verdict, str]]:
+        """Verdict and its reason, by claim, of one study that is drawn."""
+        drawn = draw(world.world, self.effects, generator("power", self.seed, seeds, repeat))
+        evidence = world.evidence(drawn)
+        found = {claim: HYPOTHESES[claim].test(evidence, spec) for claim, spec in self.specs.items()}
+        return {claim: (finding.verdict, finding.why) for claim, finding in found.items()}
+
+
+def lacking(question: Question, claim: str) -> Sequence[str]:
+    """What no planned run provides that a claim needs, a sentence each."""
+    return HYPOTHESES[claim].needs(World.of(question.studies).frame).lacking
+
+
+def power(
+    question: Question,
+    seeds: Sequence[int],
+    repeats: int,
+    *,
+    workers: int = 1,
+    progress: Callable[[int], None] = lambda _: None,
+) -> list[Power]:
+    """How often each claim gets each verdict, by claim and number of seeds.
+
+    Args:
+        question: what is asked.
+        seeds: numbers of them.
+        repeats: studies that are drawn for each number of seeds.
+        workers: processes.
+        progress: is told how many studies are drawn, of ``len(seeds) * repeats``.
+
+    Raises:
+        UserError: a claim needs runs that the studies do not plan.
+    """
+    for claim in question.specs:
+        missing = lacking(question, claim)
+        if missing:
+            raise UserError(
+                f"{claim} cannot be tested on {_named(question.studies)}: the plan lacks {'; '.join(missing)}"
+            )
+    jobs = [
+        (count, range(start, min(start + _CHUNK, repeats)))
+        for count in seeds
+        for start in range(0, repeats, _CHUNK)
+    ]
+    counts: dict[tuple[str, int], Counter[Verdict]] = {
+        (claim, count): Counter() for claim in question.specs for count in seeds
+    }
+    why: dict[tuple[str, int], str] = {}
+    done = 0
+    for (count, chosen), found in zip(jobs, _outcomes(question, jobs, workers), strict=True):
+        for one in found:
+            for claim, (verdict, reason) in one.items():
+                counts[claim, count][verdict] += 1
+                if verdict == "not testable":
+                    why.setdefault((claim, count), reason)
+        done += len(chosen)
+        progress(done)
+    return [Power(claim, count, counts[claim, count], why.get((claim, count), "")) for claim, count in counts]
+
+
+Job = tuple[int, range]
+Verdicts = list[dict[str, tuple[Verdict, str]]]
+
+
+def _outcomes(question: Question, jobs: Sequence[Job], workers: int) -> Iterator[Verdicts]:
+    """The verdicts of each job, in their order."""
+    if workers == 1:
+        yield from map(_Worker(question), jobs)
+        return
+    with ProcessPoolExecutor(workers, get_context("spawn"), _begin, (question,)) as pool:
+        yield from pool.map(_continue, jobs)
+
+
+class _Worker:
+    """Draws studies, and keeps the world of the last number of seeds."""
+
+    def __init__(self, question: Question) -> None:
+        self._question = question
+        self._kept: tuple[int, Fast] | None = None
+
+    def __call__(self, job: Job) -> Verdicts:
+        seeds, repeats = job
+        if self._kept is None or self._kept[0] != seeds:
+            self._kept = seeds, self._question.world(seeds)
+        world = self._kept[1]
+        return [self._question.verdicts(world, seeds, repeat) for repeat in repeats]
+
+
+_worker: list[_Worker] = []
+"""Of a process of its own."""
+
+
+def _begin(question: Question) -> None:
+    _worker[:] = [_Worker(question)]
+
+
+def _continue(job: Job) -> Verdicts:
+    return _worker[0](job)
+
+
+def _named(studies: Sequence[Study]) -> str:
+    return " and ".join(study.name for study in studies)

@@ -66,7 +66,7 @@ def _evaluated(config: RunConfig, done: int) -> npt.NDArray[np.int64]:
         return np.empty(0, dtype=np.int64)
     every = config.evaluation.every
     at = np.arange(every, done + 1, every, dtype=np.int64)
-    return at[at != config.train.episodes] - 1
+    return np.asarray(at[at != config.train.episodes] - 1)
 
 
 def _points(config: RunConfig, run: Reached, iteration: npt.NDArray[np.int64]) -> dict[str, Column]:
@@ -153,17 +153,14 @@ def _evaluations(
     }
 
 
-def _open_loops(
-    config: RunConfig, run: Reached, at: npt.NDArray[np.int64], total: int
-) -> dict[str, Column]:
+def _open_loops(config: RunConfig, run: Reached, at: npt.NDArray[np.int64], total: int) -> dict[str, Column]:
     """Errors on each dataset after each evaluation, and of the final phase; they fall during training."""
     factor = 1 + 1.5 * np.exp(-5 * np.round(_STAGES * (at + 1) / max(total, 1)) / _STAGES)
     ended = run.progress >= 1
     iteration = np.concatenate([at, [total] * ended]).astype(np.int64)
     factor = np.concatenate([factor, [1.0] * ended])
-    names, parts = list(run.errors), []
-    for name in names:
-        parts.append(_lists(config, run, name, factor))
+    names = list(run.errors)
+    parts = [_lists(config, run, name, factor) for name in names]
     count, several = len(iteration), len(names)
     if not several:
         return {"iteration": iteration[:0]}

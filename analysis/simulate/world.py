@@ -2,7 +2,7 @@
 
 For a design d, a task t, a seed s and a condition c (online, or a dataset)::
 
-    score[c,d,t,s] = quality[c,d,t] + seed_sd * (sqrt(g) * common[c,t,s] + sqrt(1 - g) * own[c,d,t,s])     g: common_seed
+    score[c,d,t,s] = quality[c,d,t] + seed_sd * (sqrt(g) * common[c,t,s] + sqrt(1 - g) * own[c,d,t,s])   g: common_seed
     final[c,d,t,s] = score[c,d,t,s] + final_sd * N(0, 1)
 
     quality[c,d,t] = base
@@ -336,7 +336,7 @@ def _over(x: Floats, chosen: npt.NDArray[np.bool_]) -> Floats:
     if not chosen.any():
         chosen = np.ones(len(x), dtype=bool)
     centred, sd = x - x[chosen].mean(axis=0), x[chosen].std(axis=0)
-    return np.divide(centred, sd, out=np.zeros_like(x), where=sd > 1e-12)
+    return np.asarray(np.divide(centred, sd, out=np.zeros_like(x), where=sd > 1e-12))
 
 
 def _codes(values: Any) -> Ints:

@@ -21,6 +21,7 @@ from studies.cli import (
     planning,
     reporting,
     running,
+    simulating,
     status,
     submitting,
     upkeep,
@@ -88,6 +89,7 @@ def _options(
 for module in (
     planning,
     estimating,
+    simulating,
     listing,
     checking,
     running,
