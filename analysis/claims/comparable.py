@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from analysis.matching import OF_IMAGES, rest, rests
@@ -17,7 +18,7 @@ def comparable(rows: pd.DataFrame) -> pd.DataFrame:
     fullest image stands for them (`prediction.run_errors`, `twin`; of a plan, the first).
     """
     sound = [not any(name.startswith(_LEGACY) for name in fields) for fields in rows["fields"]]
-    rows = rows[sound]
+    rows = rows[np.array(sound, dtype=bool)]
     if "twin" in rows:
         return rows[~rows["twin"].fillna("").astype(bool)]
     apart = (rows["reward_gradient"] == "separate") & ~rows["own_model"].astype(bool)
@@ -39,7 +40,7 @@ def with_one_planner(rows: pd.DataFrame) -> pd.DataFrame:
     """
     if rows.empty:
         return rows
-    planners = pd.Series([_planner(fields) for fields in rows["fields"]], index=rows.index)
+    planners = pd.Series([_planner(fields) for fields in rows["fields"]], index=rows.index, dtype=object)
     counts = rows.groupby(planners, sort=False)["design"].nunique()
     return rows[planners == counts.idxmax()]
 

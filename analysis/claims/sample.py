@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from analysis.claims.claim import listed
@@ -47,8 +49,7 @@ def leading(rows: pd.DataFrame) -> pd.DataFrame:
 
     Designs with the published loss (`model.open_loop_weight` 0) lead only where there are no others (SCIENCE 1).
     """
-    published = [field_of(fields, _PUBLISHED) == 0 for fields in rows["fields"]]
-    rest = rows[[not each for each in published]]
+    rest = rows[~_with_published_loss(rows)]
     rows = rows if rest.empty else rest
     counts = rows.groupby("setting")["family"].nunique()
     return rows[rows["setting"].isin(counts.index[counts == counts.max()])]
@@ -56,7 +57,11 @@ def leading(rows: pd.DataFrame) -> pd.DataFrame:
 
 def published(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows of designs with the published loss."""
-    return rows[[field_of(fields, _PUBLISHED) == 0 for fields in rows["fields"]]]
+    return rows[_with_published_loss(rows)]
+
+
+def _with_published_loss(rows: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    return np.array([field_of(fields, _PUBLISHED) == 0 for fields in rows["fields"]], dtype=bool)
 
 
 def form_names(rows: pd.DataFrame) -> dict[str, str]:
