@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Mapping
+from typing import Any
 
 import pandas as pd
 
+from analysis.correlations import ALL, NAMES, correlations
 from analysis.differences import differences
-from analysis.inference.correlation import MIN_CLUSTERS
 from analysis.inference.estimate import FEW_SEEDS
 from analysis.load import COSTS, Results
-from analysis.prediction import DATASET, common_data, correlations, horizon_table
+from analysis.prediction import DATASET, common_data, horizon_table
 from analysis.scales import Place, Scale, compared, scales
 from analysis.scores import BASIS, normalised_means, run_scores, score_cells
 from analysis.tables import Table, fixed, interval, number
-from analysis.words import few_tasks, interval_words, plural, resampled, short_count, short_task
+from analysis.words import brackets, few_tasks, interval_words, plural, short_count, short_task
 
 
 def score_table(results: Results) -> Table:
@@ -121,31 +123,29 @@ def correlation_table(results: Results) -> Table:
     """Correlation of the prediction errors with the score."""
     data, common = correlations(results), common_data(results)
     rows = []
-    for line in data.itertuples():
-        r, rho = (_with_interval(line, name) for name in ("r", "rho"))
-        task = (
-            short_task(str(line.task))
-            if line.task != "all"
-            else f"{plural(int(str(line.tasks)), 'task')}, pooled"
-        )
-        if line.why:
-            r, rho = str(line.why), ""
-        rows.append([f"{line.error} error", str(line.sample), str(line.level), task, r, rho, str(line.n)])
-    header = ["error", "of", "over", "task", "Pearson r", "Spearman ρ", "n"]
+    for line in data.to_dict("records"):
+        found = [_with_interval(line, name) for name in NAMES.values()]
+        several = f"{plural(int(line['tasks']), 'task')}, pooled"
+        task = several if line["task"] == ALL else short_task(str(line["task"]))
+        if line["why"]:
+            found = [str(line["why"]), *[""] * (len(found) - 1)]
+        which = [f"{line['error']} error", str(line["sample"]), str(line["level"]), task]
+        rows.append([*which, *found, fixed(line["detectable"]), str(line["n"])])
+    header = ["error", "of", "over", "task", "Pearson r", "Spearman ρ", "Kendall τ", "detectable ρ", "n"]
     caption = (
         "Correlation with the score of the error of the mean forecast, averaged over the horizon, on the "
         f"{common.dataset} data{common.kept}, both of the same frozen weights. Negative: better forecasts go with "
-        "better scores. The sample of the comparison is designs; runs are shown beside it. Brackets: 95 % from a "
-        "bootstrap of "
-        f"{resampled(results.tasks)} (given from {MIN_CLUSTERS} designs on); — : not defined (fewer than 3 points)."
+        "better scores. The sample of the comparison is designs; runs are shown beside it. "
+        f"{brackets(results.tasks)} Detectable: the smallest correlation over designs that would be found, "
+        "two-sided at 5 % with a power of 80 %; — : not defined (fewer than 3 points)."
     )
     if len(results.tasks) > 1:
-        caption += f" Pooled: standardised within each task.{few_tasks(data['tasks'])}"
+        caption += f" Pooled: within tasks, and averaged.{few_tasks(data['tasks'])}"
     return Table("correlations", "Correlation of prediction error and score", caption, header, rows, data, 4)
 
 
-def _with_interval(line: object, name: str) -> str:
-    value, low, high = (float(getattr(line, f"{name}{end}")) for end in ("", "_low", "_high"))
+def _with_interval(line: Mapping[Hashable, Any], name: str) -> str:
+    value, low, high = (float(line[f"{name}{end}"]) for end in ("", "_low", "_high"))
     if not math.isfinite(value):
         return "—"
     return f"{fixed(value)} [{fixed(low)}, {fixed(high)}]" if math.isfinite(low) else fixed(value)

@@ -6,9 +6,9 @@ import math
 
 import pandas as pd
 
-from analysis.inference.correlation import MIN_CLUSTERS, Correlation
+from analysis.inference.correlation import MIN_CLUSTERS, Correlation, correlate
 from analysis.load import Results
-from analysis.prediction import chosen, correlation, run_errors, set_errors
+from analysis.prediction import SAMPLES, chosen, run_errors, set_errors
 from analysis.tables import Table, fixed, interval, number
 from analysis.words import short_task
 
@@ -63,21 +63,21 @@ def _correlations(runs: pd.DataFrame) -> list[str]:
     said = []
     for (task, data), here in runs.groupby(["task", "data"], sort=False):
         parts = []
-        for error, sample in (("image", "image designs"), ("reward", "all designs")):
-            frame = chosen(here, error, sample)  # type: ignore[arg-type]  # as their types say
-            found = correlation(frame, f"{error}_error", "designs", HELDOUT, str(task), str(data))
-            parts.append(f"{error} error {_rho(found)}")
+        for error, sample in (SAMPLES[0], SAMPLES[-1]):
+            used = chosen(here, error, sample)
+            columns = (used[name].tolist() for name in ("design", "task", f"{error}_error", "score"))
+            parts.append(f"{error} error {_rho(correlate(*columns))}")
         said.append(
             f"Spearman ρ with the score over designs, {short_task(str(task))} on {data}: {', '.join(parts)}."
         )
     return [
         *said,
-        f"Brackets: 95 % from a bootstrap of designs, then seeds, given from {MIN_CLUSTERS} designs on.",
+        f"Brackets: 95 %, the sample being designs, given from {MIN_CLUSTERS} designs on.",
     ]
 
 
 def _rho(found: Correlation) -> str:
-    if not math.isfinite(found.rho):
+    if not math.isfinite(found.value):
         return f"not defined ({found.points} designs)"
-    ends = f" {interval(*found.spearman, 2)}" if math.isfinite(found.spearman[0]) else ""
-    return f"{fixed(found.rho)}{ends} ({found.points} designs)"
+    ends = interval(found.estimate.low, found.estimate.high, 2)
+    return " ".join(filter(None, [fixed(found.value), ends, f"({found.points} designs)"]))

@@ -6,8 +6,9 @@ import math
 
 import pandas as pd
 
+from analysis.correlations import NAMES, correlations
 from analysis.load import Results
-from analysis.prediction import correlations, horizon_table
+from analysis.prediction import horizon_table
 from analysis.scores import normalised_means, score_cells
 from analysis.tables import escape, fixed, number
 
@@ -25,7 +26,8 @@ def numbers(results: Results) -> dict[str, str]:
 
     Keys: ``runs.planned``, ``runs.done``, ``score.<design>.<task>.{mean,low,high,n}``,
     ``score.<design>.<task|all>.normalised`` (with ``.low`` and ``.high``) where both baselines are there,
-    ``correlation.<error>.<image|all>.<designs|runs>.<task|all>.{r,rho,n}`` (each with ``.low`` and ``.high``),
+    ``correlation.<error>.<image|all>.<designs|runs>.<task|all>.{r,rho,tau}`` (each with
+    ``.low`` and ``.high``), ``.n`` and, over designs, ``.detectable``,
     ``horizon.<error>.<design>.<task>.{mean,baseline,ratio}``.
     """
     runs = results.runs
@@ -42,12 +44,14 @@ def numbers(results: Results) -> dict[str, str]:
     for line in correlations(results).to_dict("records"):
         sample = str(line["sample"]).split(" ", maxsplit=1)[0]
         key = f"correlation.{line['error']}.{sample}.{line['level']}.{line['task']}"
-        for name in ("r", "rho"):
+        for name in NAMES.values():
             found[f"{key}.{name}"] = _value(line[name], places=2)
             found |= {
                 f"{key}.{name}.{end}": _value(line[f"{name}_{end}"], places=2) for end in ("low", "high")
             }
         found[f"{key}.n"] = str(line["n"])
+        if line["level"] == "designs":
+            found[f"{key}.detectable"] = _value(line["detectable"], places=2)
     for line in horizon_table(results).to_dict("records"):
         key = f"horizon.{line['error']}.{line['design']}.{line['task']}"
         found |= {f"{key}.{name}": _value(line[name]) for name in ("mean", "baseline", "ratio")}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 
-from analysis.inference.correlation import Correlation, correlate
 from analysis.load import Results
+from analysis.results import once
 from analysis.scores import run_scores
 from harness.config import semantic_fields
 
@@ -27,9 +27,17 @@ the task's reward does not vary on the probe data.
 """
 FLAT = "reward does not vary on the common data"
 Error = Literal["image", "reward"]
+ERRORS: tuple[Error, Error] = ("image", "reward")
 Sample = Literal["image designs", "all designs"]
+SAMPLES: tuple[tuple[Error, Sample], ...] = (
+    ("image", "image designs"),
+    ("reward", "image designs"),
+    ("reward", "all designs"),
+)
+"""What is correlated with the score: the reward error also on the designs that have an image error."""
 
 
+@once
 def over_horizon(results: Results, error: Error, dataset: str = DATASET) -> pd.DataFrame:
     """One row a run and step: run, design, task, seed, step, value, baseline, phase.
 
@@ -64,6 +72,7 @@ class CommonData:
     kept: str = ""
 
 
+@once
 def common_data(results: Results) -> CommonData:
     """The data that all runs of a correlation share."""
     runs = results.runs
@@ -88,6 +97,7 @@ def common_data(results: Results) -> CommonData:
     return CommonData(POOLED)
 
 
+@once
 def run_errors(results: Results) -> pd.DataFrame:
     """One row a run of a model: run, design, task, seed, predict, state, score, image_error, reward_error.
 
@@ -115,12 +125,26 @@ def set_errors(frame: pd.DataFrame, results: Results, dataset: str) -> None:
     """Gives the runs of a frame their errors on a dataset: `image_error`, `reward_error` and the baselines, means over
     the horizon of the final phase.
     """
-    for error in PRIMARY:
-        steps = over_horizon(results, error, dataset)  # type: ignore[arg-type]  # a key of PRIMARY
-        steps = steps[steps["phase"] == "final"]
-        for name, column in ((f"{error}_error", "value"), (f"{error}_baseline", "baseline")):
-            means = steps.groupby("run")[column].agg(lambda values: values.mean(skipna=False))
-            frame[name] = frame["run"].map(means).astype(float)
+    metrics = {f"{error}_error": PRIMARY[error] for error in ERRORS}
+    metrics |= {f"{error}_baseline": BASELINE[error] for error in ERRORS}
+    means = horizon_means(results, tuple(metrics.values()), dataset)
+    for name, metric in metrics.items():
+        frame[name] = frame["run"].map(means[metric]).astype(float)
+
+
+@once
+def horizon_means(results: Results, metrics: tuple[str, ...], dataset: str) -> pd.DataFrame:
+    """Means over the horizon of the final phase, NaN if a step is: one row a run (the index), one column a metric."""
+    data = results.open_loop
+    finals = set(results.runs.loc[results.runs["final"], "run"])
+    data = data[(data["dataset"] == dataset) & data["metric"].isin(metrics) & (data["phase"] == "final")]
+    data = data[data["run"].isin(finals)]
+    found = {}
+    for metric in metrics:
+        of_metric = data[data["metric"] == metric]
+        steps = of_metric["value"].groupby(of_metric["run"].astype(str))
+        found[metric] = steps.mean().where(steps.count() == steps.size())
+    return pd.DataFrame(found)
 
 
 _OF_THE_IMAGE_HALF = {"image_fraction", "model.image_scale"}
@@ -175,56 +199,7 @@ def chosen(data: pd.DataFrame, error: Error, sample: Sample) -> pd.DataFrame:
     return data if error == "image" else data[data["reward_varies"]]
 
 
-def correlations(results: Results) -> pd.DataFrame:
-    """Correlation of either error with the score: over designs and over runs, pooled and per task.
-
-    Rows: error, sample (`image designs` | `all designs`), level, task (`all` when pooled), r, rho, n (points),
-    designs, tasks, runs, intervals, why (there is none). Only designs that predict images have an image error; the
-    reward error is given on that subset too, so that the two are compared on the same runs. Which runs enter:
-    `chosen`.
-    """
-    data = run_errors(results)
-    flat, tasks = set(data.loc[~data["reward_varies"], "task"]), results.tasks
-    rows: list[dict[str, Any]] = []
-    for task in ["all", *tasks] if len(tasks) > 1 else tasks:
-        here = data if task == "all" else data[data["task"] == task]
-        for error, sample in SAMPLES:
-            frame, why = chosen(here, error, sample), FLAT if error == "reward" and task in flat else ""
-            for level in ("designs", "runs"):
-                found = correlation(frame, f"{error}_error", level, sample, task)
-                key = {"error": error, "sample": sample, "level": level, "task": task}
-                rows.append(key | _row(found) | {"why": why})
-    return pd.DataFrame(rows)
-
-
-SAMPLES: tuple[tuple[Error, Sample], ...] = (
-    ("image", "image designs"),
-    ("reward", "image designs"),
-    ("reward", "all designs"),
-)
-
-
-def correlation(frame: pd.DataFrame, x: str, level: Literal["designs", "runs"], *key: object) -> Correlation:
-    """The correlation of a column of `run_errors` with the score."""
-    columns = (frame[name].tolist() for name in ("design", "task", x, "score"))
-    return correlate(*columns, x, *key, level=level)
-
-
-def _row(found: Correlation) -> dict[str, Any]:
-    return {
-        "r": found.r,
-        "r_low": found.pearson[0],
-        "r_high": found.pearson[1],
-        "rho": found.rho,
-        "rho_low": found.spearman[0],
-        "rho_high": found.spearman[1],
-        "n": found.points,
-        "designs": found.designs,
-        "tasks": found.tasks,
-        "runs": found.runs,
-    }
-
-
+@once
 def horizon_table(results: Results) -> pd.DataFrame:
     """Error against the baseline: one row a design, task and error, means over seeds and steps.
 
@@ -232,8 +207,8 @@ def horizon_table(results: Results) -> pd.DataFrame:
     (mean / baseline; below 1 beats "repeat the last"), n (runs), unfinished (of them, not from the final phase).
     """
     rows = []
-    for error in PRIMARY:
-        data = over_horizon(results, error)  # type: ignore[arg-type]  # a key of PRIMARY
+    for error in ERRORS:
+        data = over_horizon(results, error)
         data = data.dropna(subset=["value"])
         for (design, task), cell in data.groupby(["design", "task"], sort=False):
             steps = cell.groupby("step")[["value", "baseline"]].mean()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sized
 
-from analysis.inference.correlation import FEW_TASKS
+from analysis.inference.correlation import FEW_TASKS, MIN_CLUSTERS
 
 
 def short_count(value: float) -> str:
@@ -44,9 +44,10 @@ def interval_words(kinds: Iterable[str]) -> str:
     return " or ".join(used) if used else "none (single seeds)"
 
 
-def resampled(tasks: Sized) -> str:
-    """What the intervals of a correlation resample."""
-    return f"{'tasks and ' if len(tasks) > 1 else ''}designs, then seeds"
+def brackets(tasks: Sized) -> str:
+    """What the intervals of a correlation are."""
+    sample = "tasks and designs" if len(tasks) > 1 else "designs"
+    return f"Brackets: 95 %, the sample being {sample} (jackknife; from {MIN_CLUSTERS} designs on)."
 
 
 def few_tasks(counts: Iterable[int]) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Hashable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,195 +11,213 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.colours import Look
-from analysis.inference.correlation import MIN_CLUSTERS, Correlation
+from analysis.correlations import ALL, NAMES, correlations, measured
+from analysis.families import families, family_of, present
+from analysis.inference.correlation import SYMBOLS
 from analysis.load import Results
-from analysis.prediction import FLAT, Sample, chosen, common_data, correlation, run_errors
-from analysis.style import PAGE, Drawn, legend_below
-from analysis.words import few_tasks, plural, resampled, seed_range, short_task
+from analysis.material import Material
+from analysis.prediction import ERRORS, FLAT, Error, chosen, common_data
+from analysis.style import COLUMN, PAGE, Drawn, empty, legend_below, span, wrap
+from analysis.words import brackets, few_tasks, plural, seed_range, short_task
 
 LABELS = {"image": "Image error", "reward": "Reward error"}
 UNITS = {"image": "mean abs., 0–255", "reward": "mean abs., per step"}
-COLUMNS = ["task", "design", "seed", "error", "x", "score"]
-Kind = Literal["image", "reward"]
-KINDS: tuple[Kind, Kind] = ("image", "reward")
+COLUMNS = ["task", "place", "design", "seed", "error", "x", "score"]
+_SYMBOL = {NAMES[method]: symbol for method, symbol in SYMBOLS.items()}
 
 
-def draw(results: Results, looks: dict[str, Look]) -> list[Drawn]:
+def draw(material: Material) -> list[Drawn]:
     """The figures `correlation` (pooled) and, for several tasks, `correlation_by_task`."""
-    data = run_errors(results)
+    results = material.results
+    data = measured(results)
     usable = data[data["score"].notna() & (data["reward_error"].notna() | data["image_error"].notna())]
     if usable.empty:
         return []
     tasks = [task for task in results.tasks if (usable["task"] == task).any()]
-    pooled = len(tasks) > 1
-    drawn = [_pooled(results, usable, looks, standardised=pooled)]
-    if pooled:
-        drawn.append(_by_task(results, usable, looks, tasks))
-    return drawn
+    drawn = [_pooled(material, usable, ALL if len(results.tasks) > 1 else tasks[0])]
+    return [*drawn, _by_task(material, usable, tasks)] if len(tasks) > 1 else drawn
 
 
 def points(data: pd.DataFrame, *, standardised: bool) -> pd.DataFrame:
     """Every point: a row a run and error, and a row a mean over seeds (`seed` is -1).
 
-    Runs that the correlation of an error does not use are left out of it (`prediction.chosen`).
-    Standardised: x and score have zero mean and unit variance over the runs, within each task and error.
+    Runs that the correlation of an error does not use are left out of it (`prediction.chosen`). Standardised: the means
+    of designs have zero mean and unit variance within each task, so that the correlation of all these points is the
+    pooled one; runs are on the same scale.
     """
-    long = pd.concat(
-        [
-            chosen(data.assign(error=kind, x=data[f"{kind}_error"]), kind, "all designs")[COLUMNS]
-            for kind in KINDS
-        ],
-        ignore_index=True,
-    ).dropna(subset=["x", "score"])
+    parts = [chosen(data.assign(error=kind, x=data[f"{kind}_error"]), kind, "all designs") for kind in ERRORS]
+    long = pd.concat([part[COLUMNS] for part in parts], ignore_index=True).dropna(subset=["x", "score"])
+    means = long.groupby(["task", "place", "design", "error"], as_index=False, sort=False)[
+        ["x", "score"]
+    ].mean()
+    both = pd.concat([long, means.assign(seed=-1)[COLUMNS]], ignore_index=True)
     if standardised:
-        values = long.groupby(["task", "error"])[["x", "score"]]
-        long[["x", "score"]] -= values.transform("mean")
-        scale = values.transform(lambda column: column.std(ddof=0))
-        long[["x", "score"]] /= scale.where(scale > 0)
-        long = long.dropna(subset=["x", "score"])
-    means = long.groupby(["task", "design", "error"], as_index=False, sort=False)[["x", "score"]].mean()
-    means["seed"] = -1
-    return pd.concat([long, means[COLUMNS]], ignore_index=True)
+        here = ["place", "error"]
+        centre = both[here].merge(means.groupby(here)[["x", "score"]].mean(), on=here, how="left")
+        spread = both[here].merge(means.groupby(here)[["x", "score"]].std(ddof=0), on=here, how="left")
+        for name in ("x", "score"):
+            scale = spread[name].where(spread[name] > 0)
+            both[name] = (both[name] - centre[name]) / scale
+        both = both.dropna(subset=["x", "score"])
+    return both.drop(columns="place").reset_index(drop=True)
 
 
-def _pooled(results: Results, data: pd.DataFrame, looks: dict[str, Look], *, standardised: bool) -> Drawn:
+def _pooled(material: Material, data: pd.DataFrame, task: str) -> Drawn:
+    standardised = task == ALL
     plotted = points(data, standardised=standardised)
-    figure = Figure(figsize=(PAGE, 3.0), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
-    for axis, kind in ((left, KINDS[0]), (right, KINDS[1])):
-        _scatter(axis, plotted[plotted["error"] == kind], looks, empty=_empty(data, kind))
-        lines = _numbers(data, kind)
-        axis.set_title("\n".join(lines), loc="left", fontsize=7, linespacing=1.35)
+    width = span(material.width)
+    stacked = width < PAGE
+    figure = Figure(figsize=(width, 5.6 if stacked else 3.1), layout="constrained")
+    axes = figure.subplots(2, 1) if stacked else figure.subplots(1, 2, sharey=True)
+    lines = correlations(material.results)
+    here = lines[lines["task"] == task]
+    for axis, kind in zip(axes, ERRORS, strict=True):
+        _scatter(
+            axis, plotted[plotted["error"] == kind], _looks(material, plotted), nothing=_nothing(data, kind)
+        )
+        title = [
+            part for line in _numbers(here, data, kind) for part in wrap(line, width / len(axes)).split("\n")
+        ]
+        axis.set_title(
+            "\n".join(_numbers(here, data, kind) if not stacked else title), loc="left", fontsize=7
+        )
         axis.set_xlabel(f"{LABELS[kind]} ({'standard scores within tasks' if standardised else UNITS[kind]})")
-    left.set_ylabel("Score (standard scores within tasks)" if standardised else "Score (return)")
-    present = {design: looks[design] for design in results.designs if (plotted["design"] == design).any()}
-    legend_below(figure, present, marker=True)
-    return Drawn("correlation", "Prediction error and score", _caption(results, data), figure, plotted)
+        if stacked or kind == ERRORS[0]:
+            axis.set_ylabel("Score (standard scores within tasks)" if standardised else "Score (return)")
+    legend_below(figure, _legend(material, plotted), marker=True)
+    caption = _caption(material.results, data)
+    return Drawn("correlation", "Prediction error and score", caption, figure, plotted)
 
 
-def _by_task(results: Results, data: pd.DataFrame, looks: dict[str, Look], tasks: list[str]) -> Drawn:
-    plotted = points(data, standardised=False)
-    rows = -(-len(tasks) // 2)
-    figure = Figure(figsize=(PAGE, 1.95 * rows + 0.4), layout="constrained")
-    grid = figure.subplots(rows, 4, squeeze=False, sharey=False)
+def _by_task(material: Material, data: pd.DataFrame, tasks: list[str]) -> Drawn:
+    plotted, width = points(data, standardised=False), span(material.width)
+    across = 1 if width <= COLUMN else 2
+    rows = -(-len(tasks) // across)
+    figure = Figure(figsize=(width, 1.95 * rows + 0.4), layout="constrained")
+    grid = figure.subplots(rows, 2 * across, squeeze=False, sharey=False)
     for axis in grid.flat:
         axis.set_axis_off()
+    lines = correlations(material.results)
     for i, task in enumerate(tasks):
-        pair = grid[i // 2, 2 * (i % 2) : 2 * (i % 2) + 2]
+        pair = grid[i // across, 2 * (i % across) : 2 * (i % across) + 2]
         pair[1].sharey(pair[0])
         pair[1].tick_params(labelleft=False)
-        for axis, kind in zip(pair, KINDS, strict=True):
+        for axis, kind in zip(pair, ERRORS, strict=True):
             axis.set_axis_on()
-            here = plotted[(plotted["task"] == task) & (plotted["error"] == kind)]
-            _scatter(axis, here, looks, small=True, empty=_empty(data[data["task"] == task], kind))
-            found = _over(data[data["task"] == task], kind, "designs", "all designs", task)
-            few = f"r: {plural(found.designs, 'design')}" if len(here) else " "
-            numbers = _r_and_rho(found, intervals=False) if np.isfinite(found.r) else few
-            first = short_task(task) if kind == "image" else " "
-            axis.set_title(f"{first}\n{numbers}", loc="left", fontsize=7)
+            here, of_task = data[data["task"] == task], lines[lines["task"] == task]
+            shown = plotted[(plotted["task"] == task) & (plotted["error"] == kind)]
+            _scatter(axis, shown, _looks(material, plotted), small=True, nothing=_nothing(here, kind))
+            found = _line(of_task, kind, "designs")
+            few = f"r: {plural(found['designs'], 'design')}" if len(shown) else " "
+            told = _coefficients(found, intervals=False) if np.isfinite(found["r"]) else few
+            axis.set_title(f"{short_task(task) if kind == 'image' else ' '}\n{told}", loc="left", fontsize=7)
             axis.set_xlabel(LABELS[kind])
         pair[0].set_ylabel("Score")
-    present = {design: looks[design] for design in results.designs if (plotted["design"] == design).any()}
-    legend_below(figure, present, marker=True)
-    return Drawn(
-        "correlation_by_task",
-        "Prediction error and score, task by task",
-        _caption(results, data),
-        figure,
-        plotted,
-    )
+    legend_below(figure, _legend(material, plotted), marker=True)
+    title, caption = "Prediction error and score, task by task", _caption(material.results, data)
+    return Drawn("correlation_by_task", title, caption, figure, plotted)
 
 
-def _empty(data: pd.DataFrame, kind: Kind) -> str:
+def _looks(material: Material, plotted: pd.DataFrame) -> dict[str, Look]:
+    """The look of every design: its own, or that of its family where they are many."""
+    groups = families(material, present(material, plotted))
+    if len(groups) < 2:
+        return dict(material.looks)
+    return {design: family.look for design, family in family_of(groups).items()}
+
+
+def _legend(material: Material, plotted: pd.DataFrame) -> dict[str, Look]:
+    groups = families(material, present(material, plotted))
+    if len(groups) < 2:
+        return {design: material.looks[design] for design in present(material, plotted)}
+    return {f"{family.name} ({plural(len(family.designs), 'design')})": family.look for family in groups}
+
+
+def _nothing(data: pd.DataFrame, kind: Error) -> str:
     """What an empty panel says."""
     flat = kind == "reward" and not data["reward_varies"].any()
     return FLAT.replace(" on ", "\non ") if flat else "no data"
 
 
 def _scatter(
-    axis: Axes, data: pd.DataFrame, looks: dict[str, Look], *, empty: str, small: bool = False
+    axis: Axes, data: pd.DataFrame, looks: Mapping[str, Look], *, nothing: str, small: bool = False
 ) -> None:
-    for design, cell in data.groupby("design", sort=False):
-        look = looks[str(design)]
-        for seed, size, alpha in ((False, 9 if small else 14, 0.45), (True, 22 if small else 44, 1.0)):
-            shown = cell[(cell["seed"] == -1) == seed]
+    for mean, size, alpha in ((False, 9 if small else 14, 0.4), (True, 22 if small else 44, 1.0)):
+        for design, cell in data[(data["seed"] == -1) == mean].groupby("design", sort=False):
+            look = looks[str(design)]
             axis.scatter(
-                shown["x"],
-                shown["score"],
+                cell["x"],
+                cell["score"],
                 s=size,
                 color=look.colour,
                 marker=look.marker,
                 alpha=alpha,
-                lw=0.5 if seed else 0,
+                lw=0.5 if mean else 0,
                 edgecolor="white",
-                zorder=3 + seed,
+                zorder=3 + mean,
             )
     if data.empty:
-        axis.text(0.5, 0.5, empty, transform=axis.transAxes, ha="center", va="center", color="#777777")
-        axis.set_xticks([])
+        empty(axis, nothing)
     axis.margins(0.09)
 
 
-def _over(
-    data: pd.DataFrame, kind: Kind, level: Literal["designs", "runs"], sample: Sample, task: str
-) -> Correlation:
-    # the image error exists on the image designs alone: keyed as in the table, so that the numbers agree
-    key = "image designs" if kind == "image" else sample
-    return correlation(chosen(data, kind, sample), f"{kind}_error", level, key, task)
+def _line(lines: pd.DataFrame, error: Error, level: str, sample: str = "") -> dict[Hashable, Any]:
+    """A row of `correlations`; by default of all designs that have the error."""
+    sample = sample or ("image designs" if error == "image" else "all designs")
+    chosen_here = (lines["error"] == error) & (lines["sample"] == sample) & (lines["level"] == level)
+    return lines[chosen_here].to_dict("records")[0]
 
 
-def _numbers(data: pd.DataFrame, kind: Kind) -> list[str]:
+def _numbers(lines: pd.DataFrame, data: pd.DataFrame, kind: Error) -> list[str]:
     """The lines above a panel: the correlation over design means, over runs, and on the image designs alone."""
-    task = "all" if len(set(data["task"])) > 1 else str(data["task"].iloc[0])
-    sample: Sample = "image designs" if kind == "image" else "all designs"
-    over = _over(data, kind, "designs", sample, task)
-    runs = _over(data, kind, "runs", sample, task)
-    times = f" × {plural(over.tasks, 'task')}" if over.tasks > 1 else ""
+    over, runs = (_line(lines, kind, level) for level in ("designs", "runs"))
     if kind == "reward" and not data["reward_varies"].any():
-        return ["r not defined:", FLAT, ""]
-    first = _r_and_rho(over) if np.isfinite(over.r) else "r over designs: not defined, 3 are needed"
-    over_runs = f"over {plural(runs.points, 'run')}: {_r_and_rho(runs, intervals=False)}"
-    lines = [first, f"n = {plural(over.designs, 'design')}{times}; {over_runs}"]
+        return ["not defined:", FLAT, "", ""]
+    times = f" × {plural(over['tasks'], 'task')}" if over["tasks"] > 1 else ""
+    first = [_coefficients(over, name) for name in ("rho", "r")]
+    if not np.isfinite(over["r"]):
+        first = ["r over designs: not defined, 3 are needed", ""]
+    said = [*first, f"{plural(over['designs'], 'design')}{times}"]
+    said[-1] += f"; over {plural(runs['n'], 'run')}: {_coefficients(runs, intervals=False)}"
     if kind == "image":
-        lines.append("(only designs that predict images)")
+        return [*said, "(only designs that predict images)"]
+    same = _line(lines, kind, "designs", "image designs")
+    if np.isfinite(same["r"]):
+        count = plural(same["designs"], "design")
     else:
-        level: Literal["designs", "runs"] = "designs"
-        same = _over(data, kind, "designs", "image designs", task)
-        if not np.isfinite(same.r):
-            level, same = "runs", _over(data, kind, "runs", "image designs", task)
-        count = plural(same.designs, "design") if level == "designs" else plural(same.points, "run")
-        lines.append(f"image designs alone, {count}: {_r_and_rho(same, intervals=False)}")
-    return lines
+        same = _line(lines, kind, "runs", "image designs")
+        count = plural(same["n"], "run")
+    return [*said, f"image designs alone, {count}: {_coefficients(same, intervals=False)}"]
 
 
-def _r_and_rho(found: Correlation, *, intervals: bool = True) -> str:
-    if not np.isfinite(found.r):
+def _coefficients(line: Mapping[Hashable, Any], *names: str, intervals: bool = True) -> str:
+    """`ρ = −0.61 [−0.83, −0.21], r = …`, or `r undefined`."""
+    if not np.isfinite(line["r"]):
         return "r undefined"
     parts = []
-    for symbol, value, (low, high) in (("r", found.r, found.pearson), ("ρ", found.rho, found.spearman)):
-        part = f"{symbol} = {_signed(value)}"
-        if intervals and np.isfinite(low):
-            part += f" [{_signed(low)}, {_signed(high)}]"
-        parts.append(part)
+    for name in names or ("rho", "r"):
+        value, low, high = (line[f"{name}{end}"] for end in ("", "_low", "_high"))
+        ends = f" [{_signed(low)}, {_signed(high)}]" if intervals and np.isfinite(low) else ""
+        parts.append(f"{_SYMBOL[name]} = {_signed(value)}{ends}")
     return ", ".join(parts)
 
 
 def _signed(value: float) -> str:
-    return f"{value:.2f}".replace("-", "−")
+    return f"{value + 0.0:.2f}".replace("-0.00", "0.00").replace("-", "−")
 
 
 def _caption(results: Results, data: pd.DataFrame) -> str:
     counts, common = data.groupby(["task", "design"])["seed"].nunique(), common_data(results)
-    measured = (
+    measured_on = (
         f"Errors: mean over the horizon of the mean forecast's error on the {common.dataset} data{common.kept}; "
         f"score and errors are of the same frozen weights. Small: runs ({seed_range(counts)} a cell); large: means of "
         "a design."
     )
     tasks = set(data["task"])
-    interval = f"[95 % interval: bootstrap of {resampled(tasks)}]"
-    used = [chosen(data, kind, "all designs").dropna(subset=[f"{kind}_error"]) for kind in KINDS]
+    used = [chosen(data, kind, "all designs").dropna(subset=[f"{kind}_error"]) for kind in ERRORS]
     crude = few_tasks(frame["task"].nunique() for frame in used)
-    words = [measured, f"r: Pearson, ρ: Spearman; {interval}, given from {MIN_CLUSTERS} designs on.{crude}"]
+    pooled = " Of several tasks: within each, and averaged." if len(tasks) > 1 else ""
+    words = [measured_on, f"ρ: Spearman, r: Pearson, over designs.{pooled} {brackets(tasks)}{crude}"]
     rewards = [design for design in results.designs if design not in results.image_designs]
     if rewards:
         words.append(f"Predict no images, so on the right alone: {', '.join(rewards)}.")
@@ -214,7 +233,7 @@ def _caption(results: Results, data: pd.DataFrame) -> str:
     flat = data.loc[~data["reward_varies"], "task"].unique()
     if len(flat):
         words.append(f"Not on the right, as the {FLAT}: {', '.join(map(short_task, flat))}.")
-    missing = int((results.runs["agent"] == "model").sum()) - len(data)
+    missing = len(measured(results)) - len(data)
     if missing:
         words.append(f"{plural(missing, 'run')} without both a final score and an error left out.")
     return " ".join(words)

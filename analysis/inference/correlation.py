@@ -1,212 +1,257 @@
-"""Correlations over designs, with intervals from a bootstrap of tasks and designs, then seeds."""
+"""Correlations over designs, with intervals for which tasks and designs are the sample."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
-from analysis.inference.estimate import LEVEL, RESAMPLES, Floats, generator
+from analysis.inference.clusters import LeftOut, Points, Spread, Sums, leave_out, pack, spread, sums
+from analysis.inference.estimate import LEVEL, Estimate, Floats
 
+Method = Literal["pearson", "spearman", "kendall"]
+How = Literal["pooled", "repeated"]
+Over = Literal["designs", "runs"]
+METHODS: tuple[Method, ...] = ("pearson", "spearman", "kendall")
+SYMBOLS: dict[Method, str] = {"pearson": "r", "spearman": "ρ", "kendall": "τ"}
 MIN_DESIGNS = 3
 """Below this many designs their means have no correlation: two points always lie on a line."""
-FEW_TASKS = 3
-"""An interval over tasks of up to this many is crude: resampling so few says little of how tasks differ."""
 MIN_CLUSTERS = 5
-"""Below this many designs a clustered bootstrap has next to nothing to resample: no interval is given."""
-_LARGEST = 0.9999  # the largest correlation that Fisher's z is taken of
+"""Below this many designs there is next to nothing to tell how they vary: no interval is given."""
+FEW_TASKS = 3
+"""An interval over tasks of up to this many is crude: so few say little of how tasks differ."""
+POWER = 0.8
+_ON_Z: dict[Method, float] = {"pearson": 1, "spearman": 1.06, "kendall": 0.437}
+"""(D - 3) times the variance of Fisher's z over D designs (Fieller, Hartley & Pearson 1957, Biometrika 44:470)."""
+_PAIRS = {2: ((0, 1),), 3: ((0, 1), (0, 2), (1, 2))}
 
 
 @dataclass(frozen=True)
 class Correlation:
-    """Pearson's and Spearman's correlation of paired values; NaN below 3 points or without variation.
+    """A correlation of paired values; NaN below 3 points or without variation.
 
     Attributes:
-        r, rho: the coefficients, over points standardised within their task where there are several tasks.
+        estimate: the coefficient and its interval; `n` counts designs, `kind` is `clusters` or `none`.
+        held: the same with the tasks taken as they are, not as a sample of tasks.
         points: pairs that entered: design means per task, or runs.
-        designs, runs: what they come from.
-        pearson, spearman: 95 % intervals from a bootstrap of tasks and designs, then seeds; NaN under 5 designs.
+        designs, tasks, runs: what they come from; tasks with too few designs do not enter.
+        error: the standard error on Fisher's scale, atanh(coefficient); NaN without an interval.
+        detectable: the smallest correlation over designs that would be found with a power of 80 % at two-sided 5 %,
+            given how many designs and tasks there are, how alike tasks are, and the seeds held.
+        by_task: the coefficient within each task.
+        without_design, without_task: the coefficient with one of them left out.
     """
 
-    r: float
-    rho: float
+    method: Method
+    estimate: Estimate
+    held: Estimate
     points: int
     designs: int
     tasks: int
     runs: int
-    pearson: tuple[float, float]
-    spearman: tuple[float, float]
+    error: float = np.nan
+    detectable: float = np.nan
+    by_task: Mapping[str, float] = field(default_factory=dict)
+    without_design: Mapping[str, float] = field(default_factory=dict)
+    without_task: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def value(self) -> float:
+        """The coefficient."""
+        return self.estimate.value
 
 
 def correlate(
     design: Sequence[str],
     task: Sequence[str],
-    x: Sequence[float],
-    y: Sequence[float],
-    *key: object,
-    level: Literal["designs", "runs"],
-    resamples: int = RESAMPLES,
+    x: Sequence[float] | Floats,
+    y: Sequence[float] | Floats,
+    *,
+    method: Method = "spearman",
+    how: How = "pooled",
+    over: Over = "designs",
+    given: Sequence[float] | Floats | None = None,
+    level: float = LEVEL,
 ) -> Correlation:
-    """Correlates x with y, a value of each per run; pairs with a NaN are left out.
+    """Correlates x with y, a value of each per run; runs with a NaN are left out.
+
+    What is estimated: designs are drawn from a population, and tasks too where there are several; within a task, x
+    and y of a design are means over as many seeds as there are. The truth is the correlation over all designs within
+    a task, averaged over all tasks. The interval is Fisher's, with the jackknife of `clusters.spread`.
 
     Args:
         design: of each run.
         task: of each run.
         x: num_runs, such as an error.
         y: num_runs, such as a score.
-        level: `designs` correlates the means of each (design, task) over its seeds, `runs` the runs themselves.
-        resamples: number of bootstrap draws.
-        key: names the estimate, for the bootstrap's draws.
+        method: Pearson's r, Spearman's rho or Kendall's tau-b.
+        how: `pooled`: each task standardised (Pearson) or ranked (the others) by itself, which makes the coefficient
+            the mean of those within tasks, weighted by their points. `repeated`: the repeated-measures correlation
+            (Bakdash & Marusich 2017, Frontiers in Psychology 8:456), tasks being what is measured repeatedly: tasks
+            have their own means, and count the more the more designs differ in them.
+        over: `designs` correlates the means of each (design, task) over its seeds, `runs` the runs themselves.
+        given: num_runs, what is held constant: the partial correlation (of ranks, if the method is of ranks).
+        level: coverage of the two-sided interval.
     """
-    cells = _Cells.of(design, task, x, y)
-    designs, tasks, runs = cells.shape_used()
-    r, rho = _coefficients(*cells.points(level))
-    points = runs if level == "runs" else int((cells.count > 0).sum())
-    nothing = (np.nan, np.nan)
-    if designs < MIN_CLUSTERS or not np.isfinite(r[0]):
-        return Correlation(float(r[0]), float(rho[0]), points, designs, tasks, runs, nothing, nothing)
-    rs, rhos = [], []
-    rng = generator("correlation", level, *key)
-    for start in range(0, resamples, 500):
-        drawn = cells.resample(rng, min(500, resamples - start))
-        r_drawn, rho_drawn = _coefficients(*drawn.points(level))
-        rs.append(r_drawn)
-        rhos.append(rho_drawn)
+    values = (x, y) if given is None else (x, y, given)
+    points = pack(design, task, values, means=over == "designs")
+    panel = _Panel.of(points, _PAIRS[len(values)], method, over)
+    used = np.isfinite(panel.within[:, -1])
+    if used.any() and not used.all():
+        points = points.of_tasks(used)
+        panel = _Panel.of(points, _PAIRS[len(values)], method, over)
+    counts = (points.count, len(points.designs), len(points.tasks), points.runs)
+    if not used.any():
+        none = Estimate(np.nan, np.nan, np.nan, counts[1], "none", level)
+        return Correlation(method, none, none, *counts)
+    left = panel.left_out(how)
+    z = left.map(_fisher(points, method))
+    varies = _spread(z, method, len(_PAIRS[len(values)]) // 3)
+    ends = [_ends(left.full, z.full, each, level) for each in (varies, varies.of_designs())]
     return Correlation(
-        float(r[0]),
-        float(rho[0]),
-        points,
-        designs,
-        tasks,
-        runs,
-        _interval(float(r[0]), np.concatenate(rs), designs),
-        _interval(float(rho[0]), np.concatenate(rhos), designs),
+        method,
+        _estimate(left.full, *ends[0], counts[1], level),
+        _estimate(left.full, *ends[1], counts[1], level),
+        *counts,
+        float(varies.error),
+        _detectable(panel.within, points, varies, method) if over == "designs" else np.nan,
+        dict(zip(points.tasks, panel.within[:, -1].tolist(), strict=True)),
+        dict(zip(points.designs, left.design.tolist(), strict=True)),
+        dict(zip(points.tasks, left.task.tolist(), strict=True)) if counts[2] > 1 else {},
     )
+
+
+def difference(
+    design: Sequence[str],
+    task: Sequence[str],
+    first: Sequence[float] | Floats,
+    second: Sequence[float] | Floats,
+    y: Sequence[float] | Floats,
+    *,
+    method: Method = "spearman",
+    how: How = "pooled",
+    over: Over = "designs",
+    level: float = LEVEL,
+) -> Estimate:
+    """corr(first, y) - corr(second, y), both on the runs that have all three, with its interval.
+
+    As the strength of a correlation with an error is its negative, the strength of the image error less that of the
+    reward error is ``difference(design, task, reward_error, image_error, score)``.
+
+    The two are compared on Fisher's scale: the interval of z(first) - z(second) is by the jackknife of both at once
+    (`clusters.spread`), and is brought back to a difference of correlations about their common mean, so that it holds
+    0 if and only if that of z does.
+    """
+    points = pack(design, task, (first, second, y), means=over == "designs")
+    panels = [_Panel.of(points, ((i, 2),), method, over) for i in (0, 1)]
+    used = np.isfinite(panels[0].within[:, -1]) & np.isfinite(panels[1].within[:, -1])
+    if used.any() and not used.all():
+        points = points.of_tasks(used)
+        panels = [_Panel.of(points, ((i, 2),), method, over) for i in (0, 1)]
+    designs = len(points.designs)
+    if not used.any():
+        return Estimate(np.nan, np.nan, np.nan, designs, "none", level)
+    one, two = (panel.left_out(how) for panel in panels)
+    to_z = _fisher(points, method)
+    z1, z2 = one.map(to_z), two.map(to_z)
+    apart = z1.minus(z2)
+    half = float(_spread(apart, method, 0).half(level))
+    middle = (z1.full + z2.full) / 2
+    low, high = (_apart(middle, float(apart.full) + side * half) for side in (-1, 1))
+    return _estimate(one.full - two.full, low, high, designs, level)
+
+
+def _apart(middle: Floats, gap: float) -> float:
+    """The difference of two correlations whose z have this mean and this gap."""
+    return float(np.tanh(middle + gap / 2) - np.tanh(middle - gap / 2))
 
 
 @dataclass(frozen=True)
-class _Cells:
-    """Paired values packed by cell: x, y [R, D, T, S], the first `count` [R, D, T] of each cell, NaN behind."""
+class _Panel:
+    """The sums of each pair of variables, and the coefficient within each task [T, K + 1] (see `Sums`)."""
 
-    x: Floats
-    y: Floats
-    count: npt.NDArray[np.int64]
+    pairs: Sequence[Sums]
+    within: Floats
 
     @classmethod
-    def of(cls, design: Sequence[str], task: Sequence[str], x: Sequence[float], y: Sequence[float]) -> _Cells:
-        pairs = [
-            (d, t, float(a), float(b))
-            for d, t, a, b in zip(design, task, x, y, strict=True)
-            if np.isfinite(a) and np.isfinite(b)
-        ]
-        designs = {d: i for i, d in enumerate(dict.fromkeys(pair[0] for pair in pairs))}
-        tasks = {t: i for i, t in enumerate(dict.fromkeys(pair[1] for pair in pairs))}
-        count = np.zeros((len(designs), len(tasks)), dtype=np.int64)
-        for d, t, _, _ in pairs:
-            count[designs[d], tasks[t]] += 1
-        values = np.full((2, len(designs), len(tasks), int(count.max(initial=0))), np.nan)
-        filled = np.zeros_like(count)
-        for d, t, a, b in pairs:
-            at = designs[d], tasks[t]
-            values[:, *at, filled[at]] = a, b
-            filled[at] += 1
-        return cls(values[0][None], values[1][None], count[None])
+    def of(cls, points: Points, pairs: Sequence[tuple[int, int]], method: Method, over: Over) -> _Panel:
+        found = [sums(points.values[i], points.values[j], points.owner, method) for i, j in pairs]
+        enough = found[0].designs >= (MIN_DESIGNS if over == "designs" else 1)
+        within = _coefficient(*(part for pair in found for part in (pair.xy, pair.xx, pair.yy)))
+        return cls(found, np.where(enough & (found[0].count >= MIN_DESIGNS), within, np.nan))
 
-    def shape_used(self) -> tuple[int, int, int]:
-        """Designs, tasks and runs with data."""
-        _, designs, tasks = self.count.shape
-        return designs, tasks, int(self.count.sum())
-
-    def resample(self, rng: np.random.Generator, resamples: int) -> _Cells:
-        """Draws designs and tasks with replacement, and in each of their cells seeds with replacement."""
-        _, D, T = self.count.shape
-        S = self.x.shape[-1]
-        designs = rng.integers(D, size=(resamples, D))[:, :, None]
-        tasks = rng.integers(T, size=(resamples, T))[:, None, :] if T > 1 else np.zeros((1, 1, 1), np.int64)
-        count = self.count[0][designs, tasks]
-        seeds = np.floor(rng.random((resamples, D, T, S)) * count[..., None]).astype(np.int64)
-        behind = np.arange(S) >= count[..., None]
-        index = (designs[..., None], tasks[..., None], seeds)
-        x, y = (np.where(behind, np.nan, values[0][index]) for values in (self.x, self.y))
-        return _Cells(x, y, count)
-
-    def points(self, level: Literal["designs", "runs"]) -> tuple[Floats, Floats]:
-        """What is correlated, [R, points], each task standardised if there are several."""
-        x, y = self.x, self.y
-        if self.count.shape[2] > 1:
-            x, y = _standardise(x), _standardise(y)
-        if level == "designs":  # two designs always lie on a line: such a task says nothing
-            enough = (self.count > 0).sum(axis=1)[:, None, :, None] >= MIN_DESIGNS
-            x, y = (np.where(enough, _mean_seeds(v), np.nan) for v in (x, y))
-        return x.reshape(len(x), -1), y.reshape(len(y), -1)
+    def left_out(self, how: How) -> LeftOut:
+        """The coefficient over all tasks."""
+        if how == "repeated":
+            return leave_out(
+                [part for pair in self.pairs for part in (pair.xy, pair.xx, pair.yy)], _coefficient
+            )
+        weight = np.where(np.isfinite(self.within), self.pairs[0].count, 0)
+        return leave_out([np.where(weight > 0, weight * self.within, 0), weight], _ratio)
 
 
-def _mean_seeds(values: Floats) -> Floats:
-    """[R, D, T, S] to [R, D, T, 1]; NaN for an empty cell."""
-    count = np.isfinite(values).sum(axis=3, keepdims=True)
-    total = np.nansum(values, axis=3, keepdims=True)
-    return np.asarray(
-        np.round(np.where(count > 0, total / np.maximum(count, 1), np.nan), 12), dtype=np.float64
-    )
+def _coefficient(*parts: Floats) -> Floats:
+    """The correlation of sums xy, xx, yy; of three pairs, x and y, x and z, y and z, the partial one."""
+    found = [
+        _ratio(xy, np.sqrt(xx * yy)) for xy, xx, yy in zip(parts[::3], parts[1::3], parts[2::3], strict=True)
+    ]
+    if len(found) == 1:
+        return np.clip(found[0], -1, 1)
+    xy, xz, yz = found
+    rest = np.sqrt(np.maximum(1 - xz**2, 0) * np.maximum(1 - yz**2, 0))
+    return np.clip(_ratio(xy - xz * yz, np.where(rest > 1e-9, rest, 0)), -1, 1)
 
 
-def _standardise(values: Floats) -> Floats:
-    """Zero mean and unit variance within each task (over designs and seeds); NaN where nothing varies."""
-    present = np.isfinite(values)
-    count = np.maximum(present.sum(axis=(1, 3), keepdims=True), 1)
-    centred = values - np.nansum(values, axis=(1, 3), keepdims=True) / count
-    scale = np.sqrt(np.nansum(centred**2, axis=(1, 3), keepdims=True) / count)
-    scaled = np.divide(centred, scale, out=np.full_like(values, np.nan), where=present & (scale > 0))
-    return np.asarray(np.round(scaled, 12), dtype=np.float64)  # so that ties stay ties
+def _ratio(above: Floats, below: Floats) -> Floats:
+    """NaN where nothing is below."""
+    ratio: Floats = np.divide(above, below, out=np.full(np.shape(above), np.nan), where=below > 0)
+    return ratio
 
 
-def _coefficients(x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """Pearson and Spearman of each row of [R, points]."""
-    from scipy import stats
+def _fisher(points: Points, method: Method) -> Callable[[Floats], Floats]:
+    """Fisher's z, of ranks at most that of half a step below 1, so that it is finite.
 
-    paired = np.isfinite(x) & np.isfinite(y)
-    x, y = np.where(paired, x, np.nan), np.where(paired, y, np.nan)
-    if x.shape[1] == 0:
-        return np.full(len(x), np.nan), np.full(len(x), np.nan)
-    r = _pearson(x, y)
-    ranks = [np.asarray(stats.rankdata(v, axis=1, nan_policy="omit"), dtype=np.float64) for v in (x, y)]
-    return r, _pearson(*ranks)
+    The last step of Spearman's rho below 1 is 6 / (n^3 - n) times 2, of Kendall's tau 4 / (n^2 - n).
+    """
+    n = max(int((points.weight > 0).sum(axis=1).max()), 3)
+    step = {"pearson": 1e-9, "spearman": 3 / (n**3 - n), "kendall": 2 / (n**2 - n)}[method]
+    return lambda values: np.asarray(np.arctanh(np.clip(values, step - 1, 1 - step)))
 
 
-def _pearson(x: Floats, y: Floats) -> Floats:
-    """Row-wise correlation of [R, points] with NaNs at the same places; NaN below 3 pairs or without variation."""
-    points = np.isfinite(x).sum(axis=1, keepdims=True)
-    dx, dy = (v - np.nansum(v, axis=1, keepdims=True) / np.maximum(points, 1) for v in (x, y))
-    xx, yy, xy = (np.nansum(v, axis=1) for v in (dx * dx, dy * dy, dx * dy))
-    tiny = 1e-24 * np.maximum(points[:, 0], 1)
-    varies = (xx > tiny * np.nanmax(np.abs(x), axis=1, initial=0) ** 2) & (
-        yy > tiny * np.nanmax(np.abs(y), axis=1, initial=0) ** 2
-    )
-    valid = (points[:, 0] > 2) & varies
-    result = np.full(len(x), np.nan)
-    result[valid] = np.clip(xy[valid] / np.sqrt(xx[valid] * yy[valid]), -1, 1)
-    return result
+def _spread(z: LeftOut, method: Method, given: int) -> Spread:
+    """In simulations the jackknife of z is too large by about this many designs (see `clusters.spread`)."""
+    return spread(z, 1 if method == "pearson" else 2, given)
 
 
-def _interval(found: float, draws: Floats, designs: int) -> tuple[float, float]:
-    """Student's interval on Fisher's z scale, with designs - 2 degrees of freedom; NaN if half the draws are undefined.
+def _ends(value: Floats, z: Floats, varies: Spread, level: float) -> tuple[float, float]:
+    half = varies.half(level)
+    low, high = float(np.tanh(z - half)), float(np.tanh(z + half))
+    return min(low, float(value)), max(high, float(value))
 
-    Its spread is the bootstrap's (half the distance of the 16th and 84th percentile). The draws' own percentiles
-    lie too near zero, since drawing seeds again adds their noise a second time, and may even leave the estimate
-    out; in simulations (5 to 16 designs, 2 to 5 seeds) this interval covers 95 to 99 %. Where correlations of 1
-    put z out of reach (ranks of few designs), it is the percentiles, widened to the estimate.
+
+def _estimate(value: Floats, low: float, high: float, designs: int, level: float) -> Estimate:
+    if designs < MIN_CLUSTERS or not np.isfinite(low + high):
+        return Estimate(float(value), np.nan, np.nan, designs, "none", level)
+    return Estimate(float(value), low, high, designs, "clusters", level)
+
+
+def _detectable(within: Floats, points: Points, varies: Spread, method: Method) -> float:
+    """The correlation whose z is as far from 0 as half the interval and the power's quantile of Student's t.
+
+    The variance of z over D designs is known, if nothing is correlated: 1 / (D - 3) on one task. On several it is
+    less, by as much as the jackknife's variance of their mean is less than that of single tasks; what tasks vary
+    more comes on top.
     """
     from scipy import stats
 
-    defined = draws[np.isfinite(draws)]
-    if 2 * len(defined) < len(draws):
-        return float("nan"), float("nan")
-    low, high = (float(np.quantile(defined, stats.norm.cdf(side))) for side in (-1, 1))
-    if max(abs(low), abs(high), abs(found)) > _LARGEST:
-        low, high = (float(np.quantile(defined, (1 + side * LEVEL) / 2)) for side in (-1, 1))
-        return min(low, found), max(high, found)
-    half = stats.t.ppf(0.5 + LEVEL / 2, designs - 2) * (np.arctanh(high) - np.arctanh(low)) / 2
-    return float(np.tanh(np.arctanh(found) - half)), float(np.tanh(np.arctanh(found) + half))
+    designs = len(points.designs)
+    if designs < MIN_CLUSTERS or not np.isfinite(varies.error):
+        return float("nan")
+    z = _fisher(points, method)(within)
+    single = spread(LeftOut(z[:, -1], z[:, :-1], z[:, :0], z[:, :0]), 1 if method == "pearson" else 2)
+    alike = float(np.clip(_ratio(np.asarray(single.designs.mean()), varies.designs), 1, len(within)))
+    null = Spread(np.asarray(_ON_Z[method] / (designs - 3) / alike), varies.tasks, varies.df)
+    more = float(stats.t.ppf(POWER, varies.df[0])) * null.error
+    return float(np.tanh(null.half(LEVEL) + more))

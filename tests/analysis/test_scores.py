@@ -8,9 +8,10 @@ import pytest
 from analysis.colours import looks
 from analysis.completeness import mixed, notes, too_small
 from analysis.content import correlation_table
+from analysis.correlations import correlations
 from analysis.figures import correlation
 from analysis.load import load
-from analysis.prediction import FLAT, correlations, horizon_table, over_horizon, run_errors
+from analysis.prediction import FLAT, horizon_table, over_horizon, run_errors
 from analysis.scores import run_scores, score_cells
 from analysis.style import print_style
 from harness.rundir import RunDir
