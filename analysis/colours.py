@@ -50,6 +50,12 @@ def looks(designs: Sequence[str], corners: Mapping[str, str] | None = None) -> d
         corners: the corner of each design, `images-latent-stochastic`; a design without one takes what is free.
     """
     chosen = {name: LOOKS[name] for name in designs if name in LOOKS}
+    for (
+        name
+    ) in designs:  # the first form of a corner that is named after it, as `images-latent-stochastic (online)`
+        look = LOOKS.get(name.partition(" (")[0])
+        if look is not None and look not in chosen.values():
+            chosen[name] = look
     of_corner = corners if corners and len(designs) > len(LOOKS) else {}
     for name in designs:
         look = LOOKS.get(of_corner.get(name, ""))

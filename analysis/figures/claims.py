@@ -1,0 +1,202 @@
+"""The claims: each estimate with its interval, the threshold that decides, and the verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.claims.spec import CLAIMS, ClaimSpec, GapSpec, MarginSpec
+from analysis.claims.types import Computed, Finding
+from analysis.claims.verdicts import INNER
+from analysis.figures.parts import sentences, told
+from analysis.material import Material
+from analysis.style import GREY, PAGE, Drawn, inches, span, wrap
+
+COLOURS = {
+    "supported": "#00614A",
+    "contradicted": "#C24A00",
+    "inconclusive": "#757575",
+    "not testable": "#a9a9a9",
+}
+_MARKS = {"supported": "o", "contradicted": "X", "inconclusive": "D", "not testable": "."}
+_LINE, _PAD = 0.125, 0.09
+"""Inches: a line of words, and what is above and below those of a row."""
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A row of the figure: a claim, and one of the numbers that decide (none where it is not testable)."""
+
+    finding: Finding
+    number: Computed | None
+    threshold: tuple[float, ...]
+
+
+def draw(material: Material) -> list[Drawn]:
+    """The figure `claims`."""
+    found = material.findings
+    if not found or material.results.runs.empty:
+        return []
+    lines = [line for each in found for line in _lines(material, each)]
+    width = span(material.width)
+    page = width >= PAGE
+    left, right = (2.15, 1.75) if page else (1.25, 0.98)
+    names = [_names(line, left - 0.1) for line in lines]
+    words = [_words(line, right - 0.06, short=not page) for line in lines]
+    rows = [
+        _LINE * max(a.count("\n") + 1, b.count("\n") + 1) + _PAD for a, b in zip(names, words, strict=True)
+    ]
+    top, bottom = 0.08, 0.38
+    height = sum(rows) + top + bottom
+    figure = Figure(figsize=(width, height))
+    place = (left / width, bottom / height, (width - left - right) / width, sum(rows) / height)
+    axis = figure.add_axes(place)
+    centres = np.cumsum(rows) - np.array(rows) / 2
+    for y, line in zip(centres, lines, strict=True):
+        _draw_line(axis, float(y), line)
+    for y, name, text, line in zip(centres, names, words, lines, strict=True):
+        for x, align, said, colour in (
+            (-4, "right", name, "black"),
+            (4, "left", text, COLOURS[line.finding.verdict]),
+        ):
+            axis.annotate(
+                said,
+                (0 if align == "right" else 1, y),
+                xycoords=("axes fraction", "data"),
+                xytext=(x, 0),
+                textcoords="offset points",
+                ha=align,
+                va="center",
+                fontsize=7,
+                color=colour,
+                linespacing=1.15,
+                annotation_clip=False,
+            )
+    _finish(axis, lines, sum(rows), np.cumsum(rows)[:-1])
+    return [Drawn("claims", "The claims and their verdicts", _caption(found), figure, _points(lines))]
+
+
+def _lines(material: Material, found: Finding) -> list[_Line]:
+    """A line a number that decides; of an equivalence test the outer interval stands for both."""
+    threshold = _threshold(material, found)
+    numbers = [each for each in found.primary if each.name != INNER]
+    return [_Line(found, each, threshold) for each in numbers] or [_Line(found, None, threshold)]
+
+
+def _threshold(material: Material, found: Finding) -> tuple[float, ...]:
+    """What the interval is compared with: 0, a margin, or both sides of one."""
+    specs = [study.spec for study in material.results.studies]
+    declaring = [spec for spec in specs if getattr(spec.claims, found.id) is not None]
+    options: ClaimSpec = (declaring or specs)[0].options(found.id)
+    if isinstance(options, MarginSpec):
+        return (-options.margin, options.margin) if found.id == "H2" else (options.margin,)
+    return (options.margin,) if isinstance(options, GapSpec) else (0.0,)
+
+
+def _names(line: _Line, width: float) -> str:
+    """The claim; of several numbers that decide also which one it is."""
+    name = f"{line.finding.id} {line.finding.title}"
+    if line.number is not None and len(line.finding.primary) > 1 and line.number.name != "difference":
+        name += f" ({line.number.name.replace('_', ' ')})"
+    return wrap(name, width)
+
+
+def _words(line: _Line, width: float, *, short: bool) -> str:
+    """Verdict, numbers and n."""
+    if line.number is None:
+        return wrap(line.finding.verdict, width)
+    number = line.number
+    said = told(number.estimate)
+    n = f"n = {number.estimate.n} {number.of}"
+    parts = [line.finding.verdict, *(said.replace(" [", "\n[").split("\n") if short else [said]), n]
+    return "\n".join(wrap(part, width) if inches(part) > width else part for part in parts)
+
+
+def _draw_line(axis: Axes, y: float, line: _Line) -> None:
+    colour = COLOURS[line.finding.verdict]
+    for at in line.threshold:
+        if at or line.number is not None:
+            axis.plot([at, at], [y - 0.09, y + 0.09], color="black", lw=1, zorder=2)
+    if line.number is None:
+        axis.text(
+            0.5,
+            y,
+            "not testable",
+            transform=axis.get_yaxis_transform(),
+            ha="center",
+            va="center",
+            color=GREY,
+            style="italic",
+            fontsize=7,
+        )
+        return
+    found = line.number.estimate
+    if np.isfinite(found.low):
+        axis.plot([found.low, found.high], [y, y], color=colour, lw=1.8, solid_capstyle="butt", zorder=3)
+    axis.plot(
+        found.value,
+        y,
+        marker=_MARKS[line.finding.verdict],
+        ms=5,
+        color=colour,
+        mec="white",
+        mew=0.4,
+        zorder=4,
+    )
+
+
+def _finish(axis: Axes, lines: list[_Line], height: float, edges: np.ndarray) -> None:
+    known = [0.0]
+    for line in lines:
+        known += list(line.threshold)
+        if line.number is not None:
+            found = line.number.estimate
+            known += [value for value in (found.value, found.low, found.high) if np.isfinite(value)]
+    low, high = min(known), max(known)
+    pad = 0.06 * (high - low) + 0.02
+    axis.set_xlim(low - pad, high + pad)
+    axis.set_ylim(height, 0)
+    for edge in edges:
+        axis.axhline(edge, color="#e6e6e6", lw=0.5, zorder=0)
+    axis.axvline(0, color="#bdbdbd", lw=0.8, zorder=1)
+    axis.set_yticks([])
+    axis.locator_params(axis="x", nbins=5)
+    axis.spines["left"].set_visible(False)
+    axis.grid(axis="y", visible=False)
+    axis.set_xlabel("Estimate (units: caption)")
+
+
+def _points(lines: list[_Line]) -> pd.DataFrame:
+    rows = []
+    for line in lines:
+        row = {"claim": line.finding.id, "title": line.finding.title, "verdict": line.finding.verdict}
+        row["threshold"] = " ".join(f"{at:g}" for at in line.threshold)
+        if line.number is not None:
+            found = line.number.estimate
+            row |= {"number": line.number.name, "words": line.number.words, "value": found.value}
+            row |= {"low": found.low, "high": found.high, "n": found.n, "of": line.number.of}
+            row |= {"interval": found.kind, "level": found.level, "note": line.number.note}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _caption(found: list[Finding]) -> str:
+    tested = [each for each in found if each.primary]
+    levels = sorted({each.level for each in tested}) or [0.95]
+    units = "; ".join(f"{each.id}: {each.primary[0].words}" for each in tested)
+    notes = "; ".join(f"{each.id}: {each.primary[0].note}" for each in tested if each.primary[0].note)
+    untested = [each.id for each in found if not each.primary]
+    undeclared = [each.id for each in tested if not each.declared]
+    return sentences(
+        f"Points: estimates; bars: {' or '.join(f'{level:.0%}' for level in levels)} intervals; black strokes: the "
+        "threshold of each claim.",
+        f"Units: {units}." if units else "",
+        f"Notes: {notes}." if notes else "",
+        f"Not testable with these runs: {', '.join(untested)}." if untested else "",
+        f"Thresholds not declared by a study, so defaults: {', '.join(undeclared)}." if undeclared else "",
+        f"{len(found)} of {len(CLAIMS)} claims." if len(found) < len(CLAIMS) else "",
+    )
