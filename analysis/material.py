@@ -44,6 +44,13 @@ class Material:
 
         return findings(self.evidence)
 
+    @cached_property
+    def factorial(self) -> pd.DataFrame:
+        """Effects of the design axes on score and errors (`analysis.factorial.effects`)."""
+        from analysis.factorial import effects
+
+        return effects(self.evidence)
+
     @property
     def runs(self) -> pd.DataFrame:
         """`evidence.runs`."""

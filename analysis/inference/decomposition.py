@@ -1,4 +1,4 @@
-"""Two-way decomposition of a score: how much of it goes with the data, how much with the model that learns from them."""
+"""Two-way decomposition of a score: how much of it goes with the data, how much with the model that learns."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from analysis.inference.estimate import LEVEL, Estimate, Floats
 
@@ -62,4 +63,71 @@ def decompose(
         score: num_runs, on a scale that tasks share; NaN is left out.
         level: of the intervals.
     """
-    raise NotImplementedError
+    frame = pd.DataFrame({"data": data, "model": model, "task": task, "seed": seed, "score": score})
+    frame = frame[np.isfinite(frame["score"].astype(float))]
+    cells = frame.pivot_table(index=["task", "seed"], columns=["data", "model"], values="score", sort=False)
+    sources, learners = (list(dict.fromkeys(frame[name])) for name in ("data", "model"))
+    complete = cells.reindex(columns=pd.MultiIndex.from_product([sources, learners])).dropna()
+    blocks = [
+        block.to_numpy(dtype=np.float64).reshape(len(block), len(sources), len(learners))
+        for _, block in complete.groupby(level="task", sort=False)
+        if len(block) > 1
+    ]
+    runs = sum(block.size for block in blocks)
+    counts = (len(sources), len(learners), len(blocks), runs, len(frame) - runs)
+    if not blocks or min(counts[:2]) < 2:
+        nothing = Estimate(np.nan, np.nan, np.nan, 0, "none", level)
+        return Decomposition(dict.fromkeys(PARTS, nothing), nothing, *counts)
+    whole = np.array([_parts(block) for block in blocks])  # [T, part]
+    without = [_parts_without(block) for block in blocks]  # a task each: [S, part]
+    shares = {name: _estimate(whole, without, np.eye(len(PARTS))[i], level) for i, name in enumerate(PARTS)}
+    difference = _estimate(whole, without, np.array([1.0, -1.0, 0.0, 0.0]), level)
+    return Decomposition(shares, difference, *counts)
+
+
+def _parts(block: Floats) -> Floats:
+    """The variance of each part in a task, from [S, data, model]; NaN below 2 seeds."""
+    seeds = len(block)
+    if seeds < 2:
+        return np.full(len(PARTS), np.nan)
+    grand = block.mean(axis=(1, 2), keepdims=True)
+    by_data = block.mean(axis=2, keepdims=True) - grand
+    by_model = block.mean(axis=1, keepdims=True) - grand
+    found = []
+    for part in (by_data, by_model, block - grand - by_data - by_model):
+        total = (part.sum(axis=0) ** 2).mean() - (part**2).sum(axis=0).mean()  # pairs of different seeds
+        found.append(total / (seeds * (seeds - 1)))
+    return np.array([*found, block.var(axis=0, ddof=1).mean()])
+
+
+def _parts_without(block: Floats) -> Floats:
+    """`_parts` with each seed left out in turn, [S, part]."""
+    return np.array([_parts(np.delete(block, i, axis=0)) for i in range(len(block))])
+
+
+def _estimate(whole: Floats, without: Sequence[Floats], weights: Floats, level: float) -> Estimate:
+    """A share, the ratio of `weights` of the parts to their sum, with its jackknife interval; n counts seeds.
+
+    Args:
+        whole: [T, part].
+        without: of each task [S, part], with a seed left out.
+        weights: [part].
+        level: of the interval.
+    """
+    from scipy import stats
+
+    total = whole.sum(axis=0)
+    value = float(weights @ total / total.sum())
+    n = sum(map(len, without))
+    spread, free = 0.0, 0.0
+    for task, parts in zip(whole, without, strict=True):
+        moved = total - task + parts
+        ratios = moved @ weights / moved.sum(axis=1)
+        seeds = len(parts)
+        part = (seeds - 1) ** 2 / seeds * float(ratios.var(ddof=1))
+        spread += part
+        free += part**2 / (seeds - 1)
+    if not np.isfinite(spread) or spread == 0:
+        return Estimate(value, np.nan, np.nan, n, "none", level)
+    half = float(stats.t.ppf(0.5 + level / 2, spread**2 / free)) * np.sqrt(spread)
+    return Estimate(value, value - half, value + half, n, "t", level)

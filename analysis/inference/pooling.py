@@ -104,6 +104,7 @@ def fisher(
     Args:
         r: num_tasks, correlations.
         n: num_tasks, the pairs behind each.
+        coefficient: what r is.
     """
     values, count = np.asarray(r, dtype=np.float64), np.asarray(n, dtype=np.float64)
     factor, fewer = {"pearson": (1.0, 3), "spearman": (1.06, 3), "kendall": (0.437, 4)}[coefficient]
@@ -129,6 +130,9 @@ def pool_correlations(
     Args:
         r: num_tasks, correlations.
         n: num_tasks, the pairs behind each.
+        coefficient: what r is.
+        between: see `pool`.
+        level: likewise.
     """
     z, variance = fisher(r, n, coefficient)
     found = pool(z, variance, between=between, level=level)
