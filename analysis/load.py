@@ -14,7 +14,7 @@ from analysis.labels import design_labels
 from analysis.pictures import of_directories
 from analysis.results import AXES, COSTS, KEYS, Results
 from analysis.study import PlannedRun, Study, read_study
-from analysis.versions import keyed, named_apart
+from analysis.versions import base, configured, keyed, named_apart
 from analysis.words import plural
 from harness.config import RunConfig
 from harness.errors import UserError
@@ -44,10 +44,13 @@ def load(studies: Sequence[Path], progress: Progress | None = None, *, cache: bo
 
 def assembled(read: Sequence[Study], data: Mapping[Path, RunData]) -> Results:
     """The results of studies from what the directories of their runs hold."""
-    found = keyed(read, {path: run.facts for path, run in data.items()})
+    made = {run.id: run for study in read for run in study.runs}
+    configs = {run.id: _config(run) for run in made.values()}
+    alike = {run: configured(config, run) for run, config in configs.items()}
+    found = keyed(read, {path: run.facts for path, run in data.items()}, alike)
     planned = found.runs
     notes = [*(note for study in read for note in study.notes), *found.notes]
-    configs = {run.id: _config(run) for run in planned}
+    configs = {run.id: configs[base(run.id)] for run in planned}
     unread = sum(config is None for config in configs.values())
     if unread:
         notes.append(f"{unread} configurations are not of this version of wm and are shown as they stand")
@@ -63,7 +66,8 @@ def assembled(read: Sequence[Study], data: Mapping[Path, RunData]) -> Results:
         facts = data[run.path].facts
         notes += facts["notes"]
         row = _row(run, configs[run.id], facts)
-        rows.append(dict(zip(KEYS, key, strict=True)) | row | {"version": found.of_run.get(run.id, "")})
+        row |= {"version": found.of_run.get(run.id, ""), "configured": alike[base(run.id)]}
+        rows.append(dict(zip(KEYS, key, strict=True)) | row)
     by_kind = frames(keys, [data[run.path] for run in planned])
     return Results(
         found.studies,

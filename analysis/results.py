@@ -37,9 +37,10 @@ class Results:
 
     Attributes:
         studies: as given, in this order.
-        runs: one row a planned run: study, version (`versions`; "" where there is one alone), agent, the axes, state
-            (`pending` if it was not begun), progress, costs, confounds, `final` (whether the final phase is complete),
-            source, digest. `run` is the id; of runs of one id in several directories, with the version.
+        runs: one row a planned run: study, version (`versions`; "" where there is one alone), configured (equal for
+            runs of several versions that are configured alike), agent, the axes, state (`pending` if it was not
+            begun), progress, costs, confounds, `final` (whether the final phase is complete), source, digest. `run` is
+            the id; of runs that several versions made, with the version.
         episodes: one row a training episode: iteration, env_steps, grad_steps, episode, return, length, behaviour.
         evaluations: one row a noise-free episode: the same with phase in place of behaviour.
         open_loop: one row a value: phase, dataset, iteration, env_steps, step (1..H), metric, value. Every record
@@ -102,8 +103,13 @@ class Results:
         """
         return self.pictures(run, dataset)
 
+    @property
+    def tested(self) -> Results:
+        """What claims are tested on: everything, or the first version alone, as versions are no seeds."""
+        return self.of_version(self.versions[0]) if self.versions else self
+
     def of_version(self, version: str) -> Results:
-        """The results of the studies of one version alone: what claims are tested on, as versions are no seeds."""
+        """The results of the studies of one version alone."""
         studies = tuple(study for study in self.studies if study.version == version)
         names = {run.id for study in studies for run in study.runs}
         frames = (self.episodes, self.evaluations, self.open_loop, self.coverage, self.evaluated)

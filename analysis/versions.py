@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -11,6 +13,7 @@ from typing import Any
 
 from analysis.study import PlannedRun, Study
 from analysis.words import plural
+from harness.config import RunConfig, semantic_fields
 
 _SHORT = 8  # digits of a commit
 Facts = Mapping[Path, Mapping[str, Any]]
@@ -36,6 +39,22 @@ class Keyed:
     notes: tuple[str, ...]
 
 
+def configured(config: RunConfig | None, run: str) -> str:
+    """What runs that are configured alike have in common, by whatever version of the code: 12 hex digits.
+
+    Args:
+        config: None where it is not of this version of wm.
+        run: the id, which says it then.
+    """
+    fields = semantic_fields(config) if config is not None else run
+    return hashlib.sha256(json.dumps(fields, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+
+def base(run: str) -> str:
+    """The id of a run without its version."""
+    return run.partition("@")[0]
+
+
 def named_apart(studies: Sequence[Study]) -> list[Study]:
     """Studies of one name in several places are called by as much of their paths as tells them apart."""
     found = []
@@ -53,39 +72,43 @@ def named_apart(studies: Sequence[Study]) -> list[Study]:
     return found
 
 
-def keyed(studies: Sequence[Study], facts: Facts) -> Keyed:
+def keyed(studies: Sequence[Study], facts: Facts, alike: Mapping[str, str]) -> Keyed:
     """Tells versions of runs apart, and has every run once.
 
-    Runs of a model of one id in different directories are different versions where their code differs, or where they
-    are of a study of the same name. Others were made twice: the first that is done is used.
+    Runs of a model that are configured alike, in different directories, are different versions where their code
+    differs, or where they are of a study of the same name. Others were made twice: the first that is done is used.
 
     Args:
         studies: as `named_apart` leaves them.
         facts: of every run directory.
+        alike: what runs that are configured alike have in common, by id.
     """
     real = {path: os.path.realpath(path) for path in facts}
-    of_study = _groups(studies, facts, real)
+    of_study = _groups(studies, facts, real, alike)
     several = max(of_study, default=0) > 0
     names = _names(studies, of_study, facts) if several else [""]
     made: dict[str, dict[int, list[PlannedRun]]] = defaultdict(lambda: defaultdict(list))
     for study, version in zip(studies, of_study, strict=True):
         for run in study.runs:
-            if real[run.path] not in {real[each.path] for each in made[run.id][version]}:
-                made[run.id][version].append(run)
+            here = made[alike[run.id]][version]
+            if real[run.path] not in {real[each.path] for each in here}:
+                here.append(run)
     used: dict[str, PlannedRun] = {}
     of_run: dict[str, str] = {}
     ids: dict[tuple[str, int], str] = {}
-    for run_id, found in made.items():
+    for configured, found in made.items():
         chosen = {version: _used(runs, facts) for version, runs in found.items()}
         owners = {real[run.path]: version for version, run in reversed(chosen.items())}
         for version, run in chosen.items():
             owner = names[owners[real[run.path]]]
-            name = f"{run_id}@{owner}" if len(owners) > 1 else run_id
+            name = f"{run.id}@{owner}" if len(owners) > 1 else run.id
             used.setdefault(name, replace(run, id=name))
             of_run.setdefault(name, owner)
-            ids[run_id, version] = name
+            ids[configured, version] = name
     changed = tuple(
-        replace(study, version=names[version], runs=tuple(used[ids[run.id, version]] for run in study.runs))
+        replace(
+            study, version=names[version], runs=tuple(used[ids[alike[run.id], version]] for run in study.runs)
+        )
         for study, version in zip(studies, of_study, strict=True)
     )
     ordered = tuple({run.id: run for study in changed for run in study.runs}.values())
@@ -114,7 +137,9 @@ def _notes(repeated: int, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _groups(studies: Sequence[Study], facts: Facts, real: Mapping[Path, str]) -> list[int]:
+def _groups(
+    studies: Sequence[Study], facts: Facts, real: Mapping[Path, str], alike: Mapping[str, str]
+) -> list[int]:
     """Which version each study belongs to, from 0."""
     members: list[dict[str, list[PlannedRun]]] = []
     found: list[int] = []
@@ -122,21 +147,25 @@ def _groups(studies: Sequence[Study], facts: Facts, real: Mapping[Path, str]) ->
         models = [run for run in study.runs if run.config.get("agent", "model") == "model"]
         version = 0
         while version < len(members) and any(
-            _differ(run, other, facts, real) for run in models for other in members[version].get(run.id, ())
+            _differ(run, other, facts, real)
+            for run in models
+            for other in members[version].get(alike[run.id], ())
         ):
             version += 1
         if version == len(members):
             members.append(defaultdict(list))
         for run in models:
-            members[version][run.id].append(run)
+            members[version][alike[run.id]].append(run)
         found.append(version)
     return found
 
 
 def _differ(run: PlannedRun, other: PlannedRun, facts: Facts, real: Mapping[Path, str]) -> bool:
-    """Whether two runs of one id are different versions of it."""
+    """Whether two runs that are configured alike are different versions."""
     if real[run.path] == real[other.path]:
         return False
+    if run.id.rpartition("-")[2] != other.id.rpartition("-")[2]:
+        return True  # versions of components are part of the id
     codes = {facts[each.path].get("code") for each in (run, other)} - {None}
     return len(codes) > 1 or run.path.parent.parent.name == other.path.parent.parent.name
 
