@@ -29,8 +29,8 @@ class Material:
 
     @cached_property
     def evidence(self) -> Evidence:
-        """One row a run."""
-        return evidence(self.results)
+        """One row a run; of several versions, of the first alone."""
+        return evidence(self.results.tested)
 
     @cached_property
     def looks(self) -> dict[str, Look]:
