@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis.colours import looks
 from analysis.completeness import mixed, notes, too_small
 from analysis.content import correlation_table
 from analysis.correlations import correlations
 from analysis.figures import correlation
 from analysis.load import load
+from analysis.material import Material
 from analysis.prediction import FLAT, horizon_table, over_horizon, run_errors
 from analysis.scores import run_scores, score_cells
 from analysis.style import print_style
@@ -116,24 +116,23 @@ def test_runs_with_nan_errors_are_left_out_of_correlations_alone(tmp_path):
 
 
 def test_parts_of_the_image_stay_out_of_the_image_error_s_correlation(tmp_path):
-    designs = FIVE[:2] + fractions(3)  # the last of which is the whole image
+    designs = FIVE[1:3] + fractions(3)  # the last of which is the whole image
     results = load([write_study(tmp_path, options=Options(designs=designs, episodes=8, forecasts=False))])
     table = correlations(results)
     names = table[table["level"] == "designs"].set_index(["error", "sample"])["n"]
     assert names.to_dict() == {
-        ("image", "image designs"): 3,
-        ("reward", "image designs"): 3,
+        ("image", "image designs"): 2,
+        ("reward", "image designs"): 2,
         ("reward", "all designs"): 5,
     }
-    assert "3 designs that predict images are measured" in too_small(results)
+    assert "2 designs that predict images are measured" in too_small(results)
     (told,) = [note for note in notes(results) if "image_fraction" in note]
     assert told.startswith("4 runs trained on a part of the image")
     assert told.endswith(": fraction-0, fraction-1")
     assert mixed(results) == []
     with print_style():
-        drawn = correlation.draw(results, looks(results.designs))[0]
+        drawn = correlation.draw(Material(results))[0]
     assert set(drawn.data.loc[drawn.data["error"] == "image", "design"]) == {
-        "images-latent-stochastic",
         "images-latent-deterministic",
         "fraction-2",
     }
@@ -170,7 +169,7 @@ def test_restored_faults_stay_out_of_all_correlations(tmp_path):
         "4 runs with legacy.blind_inputs, legacy.shifted_evaluation left out of the correlations: shifted, blind"
     )
     with print_style():
-        drawn = correlation.draw(results, looks(results.designs))[0]
+        drawn = correlation.draw(Material(results))[0]
     assert not {"shifted", "blind"} & set(drawn.data["design"])
     assert "so left out: shifted, blind." in drawn.caption
 
@@ -227,7 +226,7 @@ def test_a_reward_that_stands_still_has_no_correlation(tmp_path):
     rows = [row for row in correlation_table(results).rows if row[3] == "reacher-easy"]
     assert [row[4] == FLAT for row in rows] == [row[0] == "reward error" for row in rows]
     with print_style():
-        drawn = correlation.draw(results, looks(results.designs))
+        drawn = correlation.draw(Material(results))
     rewards = drawn[1].data[drawn[1].data["error"] == "reward"]
     assert set(rewards["task"]) == {tasks[0]}
     assert f"as the {FLAT}: reacher-easy" in drawn[1].caption

@@ -179,9 +179,9 @@ def test_few_tasks_are_counted_beside_the_pooled_correlation(tmp_path):
     options = Options(tasks=tasks, episodes=8, forecasts=False)
     table = correlation_table(load([write_study(tmp_path, options=options)]))
     assert {row[3] for row in table.rows} == {"2 tasks, pooled", "cartpole-swingup", "cheetah-run"}
-    assert "bootstrap of tasks and designs, then seeds" in table.caption
+    assert "the sample being tasks and designs" in table.caption
     assert "An interval over 2 tasks is crude." in table.caption
 
 
 def test_one_task_says_nothing_of_tasks(results):
-    assert "tasks" not in correlation_table(results).caption
+    assert "task" not in correlation_table(results).caption
