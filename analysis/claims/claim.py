@@ -64,10 +64,11 @@ class Claim:
         runs = evidence.runs[evidence.runs["run"].isin(need.runs)]
         unfinished = _unfinished(runs, command)
         outcome = self.compute(evidence, options)
+        remarks = [*outcome.remarks, *_excluded(runs)]
         if not outcome.primary or not all(map(has_interval, outcome.primary)):
             secondary = [*outcome.primary, *outcome.secondary]
             missing = [*unfinished, *_without_scale(runs), *outcome.missing]
-            why = _no_interval(runs, outcome, missing)
+            why = _no_interval(runs, outcome.primary, remarks, missing)
             return replace(found, secondary=secondary, why=why, missing=missing)
         mixed = mixed_makes(evidence.results.runs[evidence.results.runs["run"].isin(need.runs)])
         return replace(
@@ -75,7 +76,7 @@ class Claim:
             primary=outcome.primary,
             secondary=outcome.secondary,
             verdict=rule.decide([each.estimate for each in outcome.primary]),
-            why="".join(f"{capital(each)}. " for each in [*outcome.remarks, *mixed]).strip(),
+            why="".join(f"{capital(each)}. " for each in [*remarks, *mixed]).strip(),
             missing=[*unfinished, *outcome.missing],
         )
 
@@ -112,21 +113,27 @@ def _without_scale(runs: pd.DataFrame) -> list[str]:
     return [f"finished runs of the random agent and the oracle on {listed(tasks)}: its scores have no scale"]
 
 
-def _no_interval(runs: pd.DataFrame, outcome: Outcome, missing: Sequence[str]) -> str:
+def _excluded(runs: pd.DataFrame) -> list[str]:
+    """Diverged runs that do not count, by the rule of their study."""
+    left = int(((runs["state"] == "diverged") & ~runs["diverged"].astype(bool)).sum())
+    are = "is" if left == 1 else "are"
+    return [f"{plural(left, 'diverged run')} {are} left out (report.diverged: exclude)"] if left else []
+
+
+def _no_interval(
+    runs: pd.DataFrame, primary: Sequence[Computed], remarks: Sequence[str], missing: Sequence[str]
+) -> str:
     """Why a primary number has no interval."""
     models = runs[runs["agent"] == "model"]
     done = int(models["state"].isin(ENDED).sum())
-    without = [each.words for each in outcome.primary if not has_interval(each)]
-    what = (
-        f"there is no interval of the {' and of the '.join(without)}"
-        if without
-        else "nothing can be computed"
-    )
-    entered = max((each.runs for each in outcome.primary), default=0)
-    said = [f"{what}: {done} of the {plural(len(models), 'run')} of models are done, and {entered} enter it"]
-    said += [each.note for each in outcome.primary if each.note and not has_interval(each)]
-    said += list(outcome.remarks)
-    if not missing and not outcome.remarks:
+    without = [each for each in primary if not has_interval(each)]
+    what = f"there is no interval of the {' and of the '.join(each.words for each in without)}"
+    entered = f", and {plural(max(each.runs for each in without), 'run')} enter it" if without else ""
+    of_models = f"{done} of the {plural(len(models), 'run')} of models are done{entered}"
+    said = [f"{what if without else 'nothing can be computed'}: {of_models}"]
+    said += [each.note for each in without if each.note]
+    said += remarks
+    if not missing and not remarks:
         said.append("the values that there are do not vary, or have a single seed")
     return "".join(f"{capital(each)}. " for each in dict.fromkeys(said)).strip()
 

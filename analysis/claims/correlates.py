@@ -61,11 +61,22 @@ def _image_error_matters(evidence: Evidence, options: ClaimSpec) -> Outcome:
         remarks.append(
             f"{plural(others, 'design')} {verb} no part: other planners, restored faults, or the agent of another"
         )
+    remarks += _no_errors(rows)
     measured = int(used["design"].nunique())
     if measured < ENOUGH_IMAGE_DESIGNS:
         few = f"{measured} of {rows['design'].nunique()} designs are measured, and {ENOUGH_IMAGE_DESIGNS} are needed"
         return Outcome((), [primary, *secondary], [few, *remarks])
     return Outcome([primary], secondary, remarks)
+
+
+def _no_errors(rows: pd.DataFrame) -> list[str]:
+    """Diverged runs count in other claims; here they have no error to correlate."""
+    diverged = int((rows["state"] == "diverged").sum())
+    return (
+        [f"{plural(diverged, 'diverged run')} without errors of final weights have no part"]
+        if diverged
+        else []
+    )
 
 
 H4 = Claim(
@@ -116,7 +127,7 @@ def _fit_predicts(evidence: Evidence, options: ClaimSpec) -> Outcome:
             secondary.append(
                 correlated(f"{name}.{method}", words, here, column, "final", options.level, method=method)
             )
-    return Outcome(primary, secondary)
+    return Outcome(primary, secondary, _no_errors(rows))
 
 
 H6 = Claim(

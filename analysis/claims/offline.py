@@ -139,13 +139,13 @@ def _ranks_differ(evidence: Evidence, options: ClaimSpec) -> Outcome:
         for rows in (here, there)
     ]
     first, second = (means.reset_index() for means in conditions)
-    found = rank_mismatch(first, second, "value", "H7", level=options.level)
+    found = rank_mismatch(first, second, level=options.level)
     tasks = [each.task for each in found.tasks]
     rows = pd.concat([here, there])
     rows = rows[rows["task"].isin(tasks)]
     words = "Kendall's tau of the ranks of designs online and offline, below its ceiling with these seeds"
     primary = counted("mismatch", words, found.mismatch, rows)
-    return Outcome([primary], _of_ranks(found, rows), list(found.missing))
+    return Outcome([primary], _of_ranks(found, rows), missing=list(found.missing))
 
 
 def _of_ranks(found: RankMismatch, rows: pd.DataFrame) -> list[Computed]:

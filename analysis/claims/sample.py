@@ -69,7 +69,8 @@ def form_names(rows: pd.DataFrame) -> dict[str, str]:
     first = rows.drop_duplicates("family").set_index("family")
     axes = ["predict", "space", "dynamics", "reward_from", "reward_gradient", "variant", "size"]
     axes += ["planner", "horizon", "proposals"]
-    columns = {axis: first[axis].astype(str) for axis in axes}
+    within = rows.groupby("family")[axes].nunique(dropna=False).max() <= 1
+    columns = {axis: first[axis].astype(str) for axis in axes if within[axis]}
     told = {axis: values for axis, values in columns.items() if len(set(values)) > 1}
     names: dict[str, str] = {}
     for family in first.index:
@@ -151,11 +152,8 @@ def counted(
     name: str, words: str, estimate: Estimate, rows: pd.DataFrame, note: str = "", of: str = "seeds"
 ) -> Computed:
     """A number with the counts of the runs that it is of, and what a reader must know of them."""
-    few = (
-        FEW_NOTE
-        if estimate.kind == "t" and 0 < rows.groupby("task")["seed"].nunique().min() < FEW_SEEDS
-        else ""
-    )
+    few = 0 < rows.groupby("task")["seed"].nunique().min() < FEW_SEEDS and estimate.kind != "none"
+    mark = f"{'t: ' if estimate.kind == 't' else ''}of fewer than {FEW_SEEDS} seeds" if few else ""
     return Computed(
         name,
         words,
@@ -165,7 +163,7 @@ def counted(
         tasks=int(rows["task"].nunique()),
         seeds=int(rows["seed"].nunique()),
         runs=int(rows["run"].nunique()),
-        note="; ".join(part for part in (few, note, *marks(rows)) if part),
+        note="; ".join(part for part in (mark, note, *marks(rows)) if part),
     )
 
 
@@ -213,9 +211,6 @@ def of_seeds(name: str, words: str, found: pd.DataFrame, rows: pd.DataFrame, lev
     return counted(
         name, words, stratified(values, name, level=level), rows[index[0].isin(index[1])], note_on(values)
     )
-
-
-FEW_NOTE = f"t: of fewer than {FEW_SEEDS} seeds"
 
 
 def note_on(values: Mapping[str, Floats]) -> str:

@@ -1,0 +1,180 @@
+"""The findings as claims.json, as a table, and as numbers for a text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.claims.types import Computed, Finding
+from analysis.claims.verdicts import percent
+from analysis.tables import Table, fixed, number
+from analysis.words import capital
+
+SCHEMA = 1
+_PLACES = 3
+
+
+def claims_json(findings: Sequence[Finding]) -> dict[str, Any]:
+    """The content of claims.json: `{schema, claims}`, with every field of `Finding` and `Computed`; null for NaN."""
+    return {"schema": SCHEMA, "claims": [_plain(asdict(found)) for found in findings]}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(name): _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def numbers(findings: Sequence[Finding]) -> dict[str, str]:
+    """Key and formatted value, `undefined` where there is none.
+
+    Keys: ``H1.verdict``; ``H1.{estimate,low,high,n}`` of the first number that decides, and
+    ``H1.<name>.{estimate,low,high,n}`` of the further ones and of the secondary ones.
+    """
+    found = {}
+    for each in findings:
+        found[f"{each.id}.verdict"] = each.verdict
+        found |= _numbers(each.id, each.primary[0] if each.primary else None)
+        for one in (*each.primary[1:], *each.secondary):
+            found |= _numbers(f"{each.id}.{one.name}", one)
+    return found
+
+
+def _numbers(key: str, one: Computed | None) -> dict[str, str]:
+    if one is None:
+        return {f"{key}.{name}": "undefined" for name in ("estimate", "low", "high")} | {f"{key}.n": "0"}
+    values = {"estimate": one.estimate.value, "low": one.estimate.low, "high": one.estimate.high}
+    return {f"{key}.{name}": _text(value) for name, value in values.items()} | {
+        f"{key}.n": str(one.estimate.n)
+    }
+
+
+def _text(value: float) -> str:
+    if not math.isfinite(value):
+        return "undefined"
+    return fixed(value, _PLACES) if abs(value) < 10 else number(value)
+
+
+def claims_table(findings: Sequence[Finding]) -> Table:
+    """The table `claims`: of each claim the numbers that decide and its verdict; the CSV has the others too."""
+    rows = []
+    for found in findings:
+        name = f"{found.id} {found.title}"
+        if not found.primary:
+            rows.append([name, "—", "—", "—", found.verdict])
+        for i, one in enumerate(found.primary):
+            first = i == 0
+            rows.append(
+                [
+                    name if first else "",
+                    one.words,
+                    _count(one),
+                    _estimate(one),
+                    found.verdict if first else "",
+                ]
+            )
+    header = ["claim", "what was computed", "n", "estimate", "verdict"]
+    data = pd.DataFrame(list(_lines(findings)), columns=_COLUMNS)
+    return Table("claims", "Claims and their verdicts", _caption(findings), header, rows, data, keys=2)
+
+
+_COLUMNS = [
+    *(
+        "claim",
+        "title",
+        "role",
+        "name",
+        "words",
+        "value",
+        "low",
+        "high",
+        "n",
+        "of",
+        "interval",
+        "level",
+        "designs",
+    ),
+    *("tasks", "seeds", "runs", "note", "verdict"),
+]
+
+
+def _lines(findings: Sequence[Finding]) -> Iterator[list[Any]]:
+    for found in findings:
+        numbered = [("primary", one) for one in found.primary] + [
+            ("secondary", one) for one in found.secondary
+        ]
+        for role, one in numbered:
+            of, counts = one.estimate, (one.designs, one.tasks, one.seeds, one.runs)
+            yield [
+                *(found.id, found.title, role, one.name, one.words, of.value, of.low, of.high, of.n, one.of),
+                *(of.kind, of.level, *counts, one.note, found.verdict),
+            ]
+        if not numbered:
+            nothing = [math.nan] * 3
+            yield [
+                found.id,
+                found.title,
+                "none",
+                "",
+                "",
+                *nothing,
+                0,
+                "",
+                "none",
+                found.level,
+                0,
+                0,
+                0,
+                0,
+                "",
+                found.verdict,
+            ]
+
+
+def _count(one: Computed) -> str:
+    return f"{one.estimate.n} {one.of}"
+
+
+def _estimate(one: Computed) -> str:
+    return f"{_text(one.estimate.value)} [{_text(one.estimate.low)}, {_text(one.estimate.high)}]"
+
+
+def _caption(findings: Sequence[Finding]) -> str:
+    levels = " or ".join(dict.fromkeys(percent(found.level) for found in findings))
+    said = [
+        f"In brackets: {levels} intervals, but where a row says otherwise; n counts what they take as independent."
+    ]
+    rules: dict[str, list[str]] = {}
+    for found in findings:
+        rules.setdefault(found.rule, []).append(found.id)
+    said += [f"{', '.join(ids)}: {rule[:1].lower()}{rule[1:]}" for rule, ids in rules.items()]
+    said += [
+        f"{found.id} is not testable: {_first(found.why)}"
+        for found in findings
+        if found.verdict == "not testable"
+    ]
+    said += [
+        f"{found.id}: {capital(one.note)}." for found in findings for one in found.primary[:1] if one.note
+    ]
+    defaults = [found.id for found in findings if not found.declared]
+    if defaults:
+        said.append(f"Thresholds that no study declares are defaults: {', '.join(defaults)}.")
+    changed = list(dict.fromkeys(text for found in findings for text in found.changed))
+    if changed:
+        said.append(f"Changed since the first data: {'; '.join(changed)}.")
+    return " ".join(said)
+
+
+def _first(why: str) -> str:
+    """The first sentence, that the words before it lead to."""
+    head = why.split(". ", maxsplit=1)[0].rstrip(".")
+    return f"{head[:1].lower()}{head[1:]}."
