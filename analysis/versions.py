@@ -86,7 +86,7 @@ def keyed(studies: Sequence[Study], facts: Facts, alike: Mapping[str, str]) -> K
     real = {path: os.path.realpath(path) for path in facts}
     of_study = _groups(studies, facts, real, alike)
     several = max(of_study, default=0) > 0
-    names = _names(studies, of_study, facts) if several else [""]
+    names = _names(studies, of_study, facts, real) if several else [""]
     made: dict[str, dict[int, list[PlannedRun]]] = defaultdict(lambda: defaultdict(list))
     for study, version in zip(studies, of_study, strict=True):
         for run in study.runs:
@@ -170,16 +170,21 @@ def _differ(run: PlannedRun, other: PlannedRun, facts: Facts, real: Mapping[Path
     return len(codes) > 1 or run.path.parent.parent.name == other.path.parent.parent.name
 
 
-def _names(studies: Sequence[Study], of_study: Sequence[int], facts: Facts) -> list[str]:
-    """What versions are called: by their commits, else the digests of their code, else their studies."""
+def _names(
+    studies: Sequence[Study], of_study: Sequence[int], facts: Facts, real: Mapping[Path, str]
+) -> list[str]:
+    """What versions are called: by the commits of their own runs, else by their code, else by their studies."""
     members: list[list[Study]] = [[] for _ in range(max(of_study) + 1)]
     for study, version in zip(studies, of_study, strict=True):
         members[version].append(study)
+    before: set[str] = set()
+    own: list[list[Path]] = []
+    for some in members:
+        paths = [run.path for study in some for run in study.runs]
+        own.append([path for path in paths if real[path] not in before])
+        before |= {real[path] for path in paths}
     for name in ("commit", "code"):
-        values = [
-            {str(facts[run.path][name]) for study in some for run in study.runs if facts[run.path].get(name)}
-            for some in members
-        ]
+        values = [{str(facts[path][name]) for path in paths if facts[path].get(name)} for paths in own]
         short = [value.pop()[:_SHORT] for value in values if len(value) == 1]
         if len(set(short)) == len(members):
             return short
