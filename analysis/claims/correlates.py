@@ -43,7 +43,7 @@ def _image_error_matters(evidence: Evidence, options: ClaimSpec) -> Outcome:
     everything = with_one_planner(comparable(online(evidence.runs)))
     everything = everything[everything["reward_varies"].astype(bool)]
     used = rows[rows["reward_varies"].astype(bool)].dropna(subset=[*ERRORS, "final"])
-    words = "strength of the correlation with the final normalised score, image error - reward error (strength: -rho)"
+    words = "strength (-rho) of the correlation with the final normalised score, image error - reward error"
     estimate = differ(
         used["design"].tolist(),
         used["task"].tolist(),
@@ -137,7 +137,7 @@ H6 = Claim(
         "Spearman's rho of held-out error and normalised score < 0 over designs, within dataset and task; for image "
         "and for reward error"
     ),
-    lambda options: directional(options.level, "below"),
+    lambda options: directional(options.level, "below", several=True),
     _needs_heldout,
     _fit_predicts,
 )

@@ -96,7 +96,7 @@ H8 = Claim(
         "Spearman's rho of coverage and normalised score > 0 over online designs; and, of models trained on each "
         "other's replay, variance due to the data - due to the model > 0"
     ),
-    lambda options: directional(options.level),
+    lambda options: directional(options.level, several=True),
     _needs,
     _compute,
 )

@@ -13,7 +13,7 @@ import pandas as pd
 from analysis.claims.types import Computed, Finding
 from analysis.claims.verdicts import percent
 from analysis.tables import Table, fixed, number
-from analysis.words import capital
+from analysis.words import capital, plural
 
 SCHEMA = 1
 _PLACES = 3
@@ -40,7 +40,7 @@ def numbers(findings: Sequence[Finding]) -> dict[str, str]:
     Keys: ``H1.verdict``; ``H1.{estimate,low,high,n}`` of the first number that decides, and
     ``H1.<name>.{estimate,low,high,n}`` of the further ones and of the secondary ones.
     """
-    found = {}
+    found: dict[str, str] = {}
     for each in findings:
         found[f"{each.id}.verdict"] = each.verdict
         found |= _numbers(each.id, each.primary[0] if each.primary else None)
@@ -141,7 +141,8 @@ def _lines(findings: Sequence[Finding]) -> Iterator[list[Any]]:
 
 
 def _count(one: Computed) -> str:
-    return f"{one.estimate.n} {one.of}"
+    count = plural(one.estimate.n, one.of.removesuffix("s"))
+    return count if one.of == "tasks" else f"{count}, {plural(one.tasks, 'task')}"
 
 
 def _estimate(one: Computed) -> str:
@@ -151,7 +152,8 @@ def _estimate(one: Computed) -> str:
 def _caption(findings: Sequence[Finding]) -> str:
     levels = " or ".join(dict.fromkeys(percent(found.level) for found in findings))
     said = [
-        f"In brackets: {levels} intervals, but where a row says otherwise; n counts what they take as independent."
+        f"In brackets: {levels} intervals, but where a row says otherwise; n counts what they take as "
+        "independent: seeds of each task, or designs."
     ]
     rules: dict[str, list[str]] = {}
     for found in findings:

@@ -11,7 +11,6 @@ import numpy as np
 from analysis.claims.spec import MarginSpec
 from analysis.claims.types import Computed, Verdict
 from analysis.inference.estimate import Estimate
-from analysis.tables import number
 
 INNER = "inner"
 """Names the number whose interval decides on equivalence; its level is that of two one-sided tests."""
@@ -30,13 +29,20 @@ class Rule:
     decide: Callable[[Sequence[Estimate]], Verdict]
 
 
-def directional(level: float, side: Literal["above", "below"] = "above", threshold: float = 0.0) -> Rule:
-    """A difference, slope or correlation lies above (or below) a threshold; of several, each must.
+def directional(
+    level: float, side: Literal["above", "below"] = "above", threshold: float = 0.0, *, several: bool = False
+) -> Rule:
+    """A difference, slope or correlation lies above (or below) a threshold.
 
     Where the truth is the threshold itself, `supported` comes out in (1 - level) / 2 of studies.
+
+    Args:
+        level: of the intervals.
+        side: where the claim says that the truth lies.
+        threshold: from where on.
+        several: whether more than one number may decide; then each must.
     """
     other = "below" if side == "above" else "above"
-    at = number(threshold)
 
     def of_one(found: Estimate) -> Verdict:
         above, below = found.low > threshold, found.high < threshold
@@ -45,8 +51,8 @@ def directional(level: float, side: Literal["above", "below"] = "above", thresho
         return "inconclusive"
 
     text = (
-        f"Supported if the {percent(level)} interval lies {side} {at}, contradicted if it lies {other} {at}, "
-        "inconclusive otherwise; where several numbers decide, all must agree."
+        f"Supported if the {percent(level)} interval lies {side} {threshold:g}, contradicted if it lies {other} "
+        f"{threshold:g}, inconclusive otherwise{'; of several numbers, all must agree' if several else ''}."
     )
     return Rule(text, lambda found: agreed([of_one(each) for each in found]))
 
