@@ -11,7 +11,7 @@ from tests.analysis.synthetic import Options, write_study
 
 @pytest.fixture(scope="session")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_study(tmp_path_factory.mktemp("runs"), options=Options(episodes=20))
+    return write_study(tmp_path_factory.mktemp("runs"), options=Options(episodes=20, every=1))
 
 
 @pytest.fixture(scope="session")
