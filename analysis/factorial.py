@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.evidence import Evidence
+from analysis.evidence import Evidence, place_name
 from analysis.inference.estimate import FEW_SEEDS
 from analysis.inference.factorial import Effect, contrasts, terms
 from analysis.inference.mixed import mixed
 from analysis.matching import OF_IMAGES, OPTIONAL, field_of, rests
 from analysis.tables import Table, interval, number
-from analysis.words import capital, plural
+from analysis.words import capital, plural, short_task
 
 LEVELS = {
     "predict": ("images", "rewards"),
@@ -47,9 +47,9 @@ class Response:
 RESPONSES = {
     each.name: each
     for each in (
-        Response("score", "score", "Normalised score"),
-        Response("image_error", "image error", "Image error (1 = last frame repeated)"),
-        Response("reward_error", "reward error", "Reward error (1 = last reward repeated)"),
+        Response("score", "score", "normalised score"),
+        Response("image_error", "image error", "image error (1 = last frame repeated)"),
+        Response("reward_error", "reward error", "reward error (1 = last reward repeated)"),
     )
 }
 COLUMNS = (
@@ -178,7 +178,7 @@ def responses(factorial: Factorial) -> Iterator[tuple[Response, tuple[str, ...],
     coded = runs[list(LEVELS)].apply(
         lambda column: np.where(column == LEVELS[str(column.name)][0], 0.5, -0.5)
     )
-    coded = coded.assign(task=runs["place"], seed=runs["seed"])
+    coded = coded.assign(task=runs["place"].map(_task_names(runs["place"])), seed=runs["seed"])
     for name, response in RESPONSES.items():
         frame, axes = coded.assign(response=values[name].astype(float)), factorial.axes
         if name == "image_error":
@@ -187,6 +187,12 @@ def responses(factorial: Factorial) -> Iterator[tuple[Response, tuple[str, ...],
         frame = frame.dropna(subset="response")
         if len(frame):
             yield response, axes, frame
+
+
+def _task_names(places: pd.Series) -> dict[str, str]:
+    """The task of each place; the whole place where a task has several environments."""
+    names = {str(place): short_task(place_name(str(place))) for place in places.unique()}
+    return {place: name if list(names.values()).count(name) == 1 else place for place, name in names.items()}
 
 
 def effects(evidence: Evidence) -> pd.DataFrame:
@@ -250,15 +256,25 @@ def factorial_table(found: pd.DataFrame) -> Table | None:
         mean = each[each["estimator"] == "contrast"]
         counts = [f"{mean[column].iloc[0]:.0f}" for column in ("tasks", "seeds", "left_out")]
         rows.append([where(each), RESPONSES[response].short, effect_words(effect), *cells, *counts])
-    header = ["Runs", "Response", "Effect", "These tasks", "95 %", "Tasks like these", "95 %"]
-    header += ["Tasks", "Seeds", "Left out"]
+    header = [
+        "Runs",
+        "Response",
+        "Effect",
+        "Contrast",
+        "95 %",
+        "Mixed model",
+        "95 %",
+        "Tasks",
+        "Seeds",
+        "Left out",
+    ]
     return Table("factorial", "Effects of the design axes", caption(found), header, rows, found, keys=3)
 
 
 def where(rows: pd.DataFrame) -> str:
     """Which factorial the rows of `effects` are of, for people: `online, size=large`."""
-    parts = [str(rows[name].iloc[0]) for name in ("data", "factorial", "held")]
-    return ", ".join(part for part in parts if part)
+    data, *parts = (str(rows[name].iloc[0]) for name in ("data", "factorial", "held"))
+    return ", ".join([data if data == "online" else f"on {data}", *(part for part in parts if part)])
 
 
 def effect_words(effect: str) -> str:
@@ -273,13 +289,14 @@ def caption(found: pd.DataFrame) -> str:
         "Main effects: mean at the first level less mean at the second.",
         "Interactions: the effect of one axis at the first level of the other less that at its second level.",
         "Errors are on common data, 1 being that of repeating the last frame or reward; lower is better.",
-        "These tasks: mean over tasks of a contrast of all corners at equal seeds, 95 % interval over seeds.",
+        "Contrast: of the corners at equal seeds, mean over tasks; 95 % interval for these tasks, over seeds.",
     ]
     means, models = (found[found["estimator"] == name] for name in ("contrast", "mixed"))
     if models["value"].notna().any():
+        scope = "tasks like these, over tasks and seeds" if varies(found) else "these tasks, over seeds"
         words.append(
-            "Tasks like these: mixed model with task, its effects and seeds as random (REML), Student's t with "
-            "Satterthwaite's degrees of freedom."
+            f"Mixed model: seeds, and from three tasks on tasks and how they differ in each effect, are random (REML); "
+            f"95 % interval for {scope}: Student's t with Satterthwaite's degrees of freedom."
         )
     if (found["response"] == "image_error").any():
         words.append("Designs that predict rewards only have no image error.")
@@ -288,6 +305,12 @@ def caption(found: pd.DataFrame) -> str:
         words.append(f"{capital(str(note))} ({', '.join(which)}).")
     words += _counts(means)
     return " ".join(words)
+
+
+def varies(found: pd.DataFrame) -> bool:
+    """Whether an interval of a mixed model is for other tasks than those that were run."""
+    models = found[found["estimator"] == "mixed"].dropna(subset="value")
+    return bool((models["n"] == models["tasks"]).any())
 
 
 def _counts(means: pd.DataFrame) -> list[str]:

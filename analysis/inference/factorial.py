@@ -85,7 +85,7 @@ def contrasts(frame: pd.DataFrame, axes: Sequence[str], *key: object, level: flo
         values = wide.to_numpy(dtype=np.float64) @ weights(term, axes, corners)
         by_task = {str(task): values[tasks == task] for task in tasks.unique()}
         alone = lone_tasks(by_task)
-        note = f"one seed alone on {', '.join(alone)}" if alone and len(wide) > 1 else ""
+        note = f"one seed alone on {', '.join(alone)}" if len(alone) < len(by_task) and alone else ""
         value = stratified(by_task, "factorial", *key, *term, level=level)
         left_out = len(frame) - wide.size
         found.append(Effect(term, "contrast", value, len(by_task), len(wide), wide.size, left_out, note))

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from analysis.inference.estimate import LEVEL, Estimate, Floats
@@ -70,14 +71,14 @@ def mixed(frame: pd.DataFrame, axes: Sequence[str], *, level: float = LEVEL) -> 
         covariance, free = _precision(design, variances)
     except np.linalg.LinAlgError:
         return Mixed([], note="no mixed model: the search for its variances failed")
-    note = _note(design, variances, converged=converged)
+    note = _note(design, converged=converged)
     tasks, seeds = len(design.blocks), design.seeds
     effects = []
     for i, term in enumerate(terms(axes), start=1):
         value, error = size * coefficients[i], size * float(np.sqrt(covariance[i, i]))
         estimate = _student(value, error, free[i], tasks if term in design.varying else seeds, level)
         effects.append(Effect(term, "mixed", estimate, tasks, seeds, len(y), 0, note))
-    deviations = size * np.sqrt(variances)
+    deviations = size * np.sqrt(np.where(_positive(variances), variances, 0))
     return Mixed(effects, dict(zip(design.names, deviations.tolist(), strict=True)), note)
 
 
@@ -187,7 +188,7 @@ def _precision(design: _Design, variances: Floats) -> tuple[Floats, Floats]:
     With C the covariance and I the expected information of the variances that are not 0 (from REML), the degrees of
     freedom are 2 C[e, e]^2 / (g' I^-1 g), where g is how C[e, e] changes with the variances.
     """
-    kept = np.flatnonzero(variances > _NOTHING * variances.sum())
+    kept = np.flatnonzero(_positive(variances))
     p, k = design.fixed.shape[1], len(kept)
     XWX, XWGWX = np.zeros((p, p)), np.zeros((k, p, p))
     traces, XWGWGWX = np.zeros((k, k)), np.zeros((k, k, p, p))
@@ -210,6 +211,10 @@ def _precision(design: _Design, variances: Floats) -> tuple[Floats, Floats]:
     return C, np.asarray(2 * np.diag(C) ** 2 / spread, dtype=np.float64)
 
 
+def _positive(variances: Floats) -> npt.NDArray[np.bool_]:
+    return np.asarray(variances > _NOTHING * variances.sum())
+
+
 def _student(value: float, error: float, free: float, n: int, level: float) -> Estimate:
     from scipy import stats
 
@@ -217,20 +222,13 @@ def _student(value: float, error: float, free: float, n: int, level: float) -> E
     return Estimate(value, value - half, value + half, n, "t", level)
 
 
-def _note(design: _Design, variances: Floats, *, converged: bool) -> str:
+def _note(design: _Design, *, converged: bool) -> str:
     """What the fit rests on."""
     words = []
-    none = [
-        name
-        for name, is_none in zip(design.names, variances <= _NOTHING * variances.sum(), strict=True)
-        if is_none
-    ]
     if not design.varying:
         words.append(f"tasks are fixed: {MIN_TASKS} are the least that say how tasks differ")
     elif len(design.varying) < design.fixed.shape[1] - 1:
         words.append("interactions are taken as equal on all tasks: these have one seed")
-    if none:
-        words.append(f"variance 0 of {', '.join(none)}")
     if not converged:
         words.append("the search for the variances did not converge")
     return "; ".join(words)
