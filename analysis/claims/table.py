@@ -151,10 +151,8 @@ def _estimate(one: Computed) -> str:
 
 def _caption(findings: Sequence[Finding]) -> str:
     levels = " or ".join(dict.fromkeys(percent(found.level) for found in findings))
-    said = [
-        f"In brackets: {levels} intervals, but where a row says otherwise; n counts what they take as "
-        "independent: seeds of each task, or designs."
-    ]
+    counted = "n counts what they take as independent: seeds of each task, or designs"
+    said = [f"In brackets: {levels} intervals, but where a row says otherwise; {counted}."]
     rules: dict[str, list[str]] = {}
     for found in findings:
         rules.setdefault(found.rule, []).append(found.id)

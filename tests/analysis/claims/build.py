@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.claims.findings import HYPOTHESES
 from analysis.claims.spec import ReportSpec
+from analysis.claims.types import Finding
 from analysis.evidence import Evidence
 from analysis.labels import design_labels
 from analysis.load import Results
@@ -131,7 +133,7 @@ def evidence(
 def _results(frame: pd.DataFrame, report: Mapping[str, Any]) -> Results:
     spec = ReportSpec.model_validate(report)
     study = Study(Path("nowhere") / "study", (), {}, spec)
-    made = {name: "same" for name in MADE}
+    made = dict.fromkeys(MADE, "same")
     runs = frame[["run", "design", "task", "seed", "agent"]].assign(attempts=1, **made)
     nothing = pd.DataFrame()
     return Results((study,), runs, nothing, nothing, nothing, ())
@@ -140,3 +142,9 @@ def _results(frame: pd.DataFrame, report: Mapping[str, Any]) -> Results:
 def changed(found: Evidence, frame: pd.DataFrame) -> Evidence:
     """The same results with other rows."""
     return Evidence(found.results, frame, found.horizon)
+
+
+def finding(claim: str, found: Evidence, **options: float) -> Finding:
+    """What one hypothesis finds; the thresholds are the defaults but for `options`."""
+    spec = ReportSpec().options(claim)
+    return HYPOTHESES[claim].test(found, spec.model_copy(update=options))
