@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import functools
 import json
 import shutil
@@ -18,9 +17,7 @@ from analysis.manifest import MANIFEST, changes, manifest, provenance, seal
 from harness.errors import UserError
 
 if TYPE_CHECKING:
-    from analysis.load import Results
     from analysis.material import Material, Width
-    from analysis.style import Drawn
     from analysis.tables import Table
 
 
@@ -34,14 +31,14 @@ class ReportResult:
 
     Attributes:
         index: the HTML file; of a single figure, its first file.
-        score_table, correlation_table: for printing; empty when a single figure was asked for.
+        score_table, claims_table: for printing; empty when figures alone were asked for.
         notes: completeness first, then what is missing, mixed or too small.
         figures: the figure files written.
     """
 
     index: Path
     score_table: str
-    correlation_table: str
+    claims_table: str
     notes: list[str]
     figures: list[Path] = field(default_factory=list)
 
@@ -86,9 +83,7 @@ def build_report(
         shutil.rmtree(beside, ignore_errors=True)
         raise
     moved = [target / path.relative_to(beside) for path in result.figures]
-    return ReportResult(
-        target / "index.html", result.score_table, result.correlation_table, result.notes, moved
-    )
+    return ReportResult(target / "index.html", result.score_table, result.claims_table, result.notes, moved)
 
 
 def report_again(
@@ -196,11 +191,13 @@ def _write(
     since: Callable[[dict[str, Any]], str],
     progress: Progress | None = None,
 ) -> ReportResult:
-    from analysis import content, tables
+    from analysis.claims.table import claims_json
+    from analysis.claims.table import numbers as of_claims
     from analysis.completeness import notes, sentence, too_small
-    from analysis.heldout import heldout_table
     from analysis.numbers import numbers, tex
-    from analysis.prediction import run_errors
+    from analysis.page.build import page
+    from analysis.tabled import make_tables
+    from analysis.tables import save
 
     results = material.results
     folder.mkdir(parents=True)
@@ -208,74 +205,44 @@ def _write(
     changed = since(source)
     if progress is not None:
         progress("statistics", 0, 1)
-    made = [
-        content.score_table(results),
-        content.correlation_table(results),
-        content.horizon_error_table(results),
-        content.confound_table(results),
-        content.run_table(results),
-        *filter(None, [heldout_table(results)]),
-    ]
-    for table in made:
-        tables.save(table, folder / "tables")
+    made = make_tables(material)
+    for _, table in made:
+        save(table, folder / "tables")
     kinds = list(dict.fromkeys([*formats, "png"]))
     each_kind = _drawn(material, list(FIGURES), kinds, folder / "figures", provenance(source), progress)
     saved = [each for _, several in each_kind for each in several]
-    drawn, files = [each.drawn for each in saved], [path for each in saved for path in each.files]
-    errors = run_errors(results).drop(columns=["design", "task", "seed", "state", "predict"])
-    results.runs.drop(columns="path").merge(errors, on="run", how="left").to_parquet(
-        folder / "results.parquet"
-    )
-    (folder / "numbers.tex").write_text(tex(numbers(results)), encoding="utf-8")
-    said = [text for text in (sentence(results), too_small(results), changed) if text]
-    all_notes = notes(results)
-    page = _html(results, folder, drawn, made, said, all_notes, source)
-    (folder / "index.html").write_text(page, encoding="utf-8")
+    said, told = [text for text in (sentence(results), changed) if text], notes(results)
+    _write_results(material, folder / "results.parquet")
+    _write_text(folder / "claims.json", json.dumps(claims_json(material.findings), indent=1) + "\n")
+    _write_text(folder / "numbers.tex", tex(numbers(results) | of_claims(material.findings)))
+    text = page(material, figures=saved, tables=made, said=said, notes=told, source=source)
+    _write_text(folder / "index.html", text)
     made_with = {"formats": list(formats), "width": material.width, "since": changed}
     seal(folder, source | {"made": made_with})
-    printed = [f"{tables.markdown(table)}\n{table.caption}\n" for table in made[:2]]
-    return ReportResult(folder / "index.html", printed[0], printed[1], [*said, *all_notes], files)
-
-
-def _html(
-    results: Results,
-    folder: Path,
-    drawn: Sequence[Drawn],
-    made: Sequence[Table],
-    said: Sequence[str],
-    all_notes: Sequence[str],
-    source: dict[str, Any],
-) -> str:
-    import jinja2
-
-    from analysis.colours import looks
-    from analysis.completeness import too_small
-    from analysis.words import capital
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("analysis", "."), autoescape=True, undefined=jinja2.StrictUndefined
+    small = too_small(results)
+    printed = {table.name: _printed(table) for _, table in made}
+    return ReportResult(
+        folder / "index.html",
+        printed["scores"],
+        printed["claims"],
+        [*said, *([small] if small else []), *told],
+        [path for each in saved for path in each.files],
     )
-    figures = [
-        {
-            "name": each.name,
-            "title": each.title,
-            "caption": each.caption,
-            "width": round(each.figure.get_figwidth() * 130),
-            "files": sorted(path.suffix[1:] for path in (folder / "figures").glob(f"{each.name}.*")),
-            "data": base64.b64encode((folder / "figures" / f"{each.name}.png").read_bytes()).decode(),
-        }
-        for each in drawn
-    ]
-    banner = too_small(results)
-    return environment.get_template("report.html.jinja").render(
-        title=" + ".join(study.name for study in results.studies),
-        sentence=said[0],
-        banner=banner,
-        changes=[text for text in said[1:] if text != banner],
-        notes=[capital(note) for note in all_notes],
-        mixed=any(note.startswith("mixed ") for note in all_notes),
-        figures=figures,
-        tables=made,
-        colours={name: look.colour for name, look in looks(results.designs).items()},
-        source=source,
-    )
+
+
+def _write_text(file: Path, text: str) -> None:
+    file.write_text(text, encoding="utf-8")
+
+
+def _write_results(material: Material, file: Path) -> None:
+    """One row a run, everything that is known of it."""
+    known = material.runs.drop(columns=["fields", "place"])
+    further = material.results.runs.drop(columns="path")
+    further = further.drop(columns=[name for name in further.columns if name in known and name != "run"])
+    known.merge(further, on="run", how="right").to_parquet(file)
+
+
+def _printed(table: Table) -> str:
+    from analysis.tables import markdown
+
+    return f"{markdown(table)}\n{table.caption}\n"

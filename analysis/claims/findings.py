@@ -13,10 +13,11 @@ from analysis.claims.offline import H5, H7
 from analysis.claims.planner import H10
 from analysis.claims.sharing import H9
 from analysis.claims.space import H2
-from analysis.claims.spec import CLAIMS
+from analysis.claims.spec import CLAIMS, ClaimSpec
 from analysis.claims.stamp import stamped
 from analysis.claims.types import Finding, Hypothesis
 from analysis.evidence import Evidence
+from analysis.load import Results
 
 HYPOTHESES: dict[str, Hypothesis] = {
     claim.id: Hypothesis(claim.id, claim.title, claim.needs, claim.test)
@@ -25,22 +26,19 @@ HYPOTHESES: dict[str, Hypothesis] = {
 """By id, H1 to H11."""
 
 
-def findings(evidence: Evidence) -> list[Finding]:
-    """One finding a hypothesis, in order, whether or not it can be tested.
+def options(results: Results, claim: str) -> tuple[ClaimSpec, bool]:
+    """The thresholds of a claim, and whether a study fixed them: of the first that declares it, else the defaults."""
+    specs = [study.spec for study in results.studies]
+    declaring = [spec for spec in specs if getattr(spec.claims, claim) is not None]
+    return (declaring or specs)[0].options(claim), bool(declaring)
 
-    The thresholds are those of the first study that declares the claim, else the defaults of the first study.
-    """
+
+def findings(evidence: Evidence) -> list[Finding]:
+    """One finding a hypothesis, in order, whether or not it can be tested."""
     found = []
     changed = stamped(evidence.results.studies)
     for name in CLAIMS:
-        specs = [study.spec for study in evidence.results.studies]
-        declaring = [spec for spec in specs if getattr(spec.claims, name) is not None]
-        options = (declaring or specs)[0].options(name)
-        found.append(
-            replace(
-                HYPOTHESES[name].test(evidence, options),
-                declared=bool(declaring),
-                changed=[*changed.get("", ()), *changed.get(name, ())],
-            )
-        )
+        given, declared = options(evidence.results, name)
+        stamps = [*changed.get("", ()), *changed.get(name, ())]
+        found.append(replace(HYPOTHESES[name].test(evidence, given), declared=declared, changed=stamps))
     return found

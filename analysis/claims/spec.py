@@ -108,3 +108,10 @@ class ReportSpec(_Strict):
 _DEFAULTS: dict[str, ClaimSpec] = {
     name: {"H2": MarginSpec, "H9": MarginSpec, "H10": GapSpec}.get(name, ClaimSpec)() for name in CLAIMS
 }
+
+
+def thresholds(claim: str, options: ClaimSpec) -> tuple[float, ...]:
+    """What the interval of a claim is compared with: 0, a margin, or both sides of one."""
+    if isinstance(options, MarginSpec):
+        return (-options.margin, options.margin) if claim == "H2" else (options.margin,)
+    return (options.margin,) if isinstance(options, GapSpec) else (0.0,)

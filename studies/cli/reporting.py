@@ -118,7 +118,7 @@ def report(
             progress=progress,
             **options,
         )
-    for text in (result.score_table, result.correlation_table):
+    for text in (result.score_table, result.claims_table):
         if text:
             print(text.rstrip() + "\n")
     for note in result.notes:
