@@ -17,6 +17,7 @@ from analysis.prediction import (
     Sample,
     chosen,
     common_data,
+    compared_once,
     horizon_means,
     over_horizon,
     run_errors,
@@ -61,18 +62,22 @@ VARIABLES = (
 
 @once
 def measured(results: Results) -> pd.DataFrame:
-    """One row a run of a model: the columns of `prediction.run_errors`, those of `VARIABLES`, and place (task and
-    environment, within which designs are compared).
+    """One row a run of a model: the columns of `prediction.run_errors`, those of `VARIABLES`, and place: the task, with
+    a number where it is planned in several environments; designs are compared within it.
 
     Of online runs; where there are none, of those that were trained on datasets.
     """
     frame, dataset = run_errors(results), common_data(results).dataset
-    configs = {run: results.configs.get(str(run)) for run in frame["run"]}
-    offline = np.array([config is not None and config.offline for config in configs.values()], dtype=bool)
+    configs = [results.configs.get(str(run)) for run in frame["run"]]
+    offline = np.array([config is not None and config.offline for config in configs], dtype=bool)
     if len(frame) and not offline.all():
         frame = frame[~offline].reset_index(drop=True)
     where = places(results)
-    frame["place"] = [str(where[run]) for run in frame["run"]]
+    number: dict[str, dict[Any, str]] = {}
+    for task, env in (where[run] for run in frame["run"]):
+        known = number.setdefault(task, {})
+        known.setdefault(env, f"{task} ({len(known) + 1})" if known else task)
+    frame["place"] = [number[task][env] for task, env in (where[run] for run in frame["run"])]
     metrics = {each.name: each.metric for each in VARIABLES if each.metric}
     means = horizon_means(results, tuple(metrics.values()), dataset)
     for name, metric in metrics.items():
@@ -93,7 +98,7 @@ def rows_of(data: pd.DataFrame, error: Error | None, sample: Sample) -> pd.DataF
     """The rows of `measured` that a correlation may use (`prediction.chosen`)."""
     if error is not None:
         return chosen(data, error, sample)
-    data = data[(data["legacy"] == "") & (data["twin"] == "")]
+    data = data[compared_once(data)]
     return data if sample == "all designs" else data[(data["predict"] == "images") & data["whole_image"]]
 
 

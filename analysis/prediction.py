@@ -106,7 +106,7 @@ def run_errors(results: Results) -> pd.DataFrame:
     (`image_fraction` below 1), `reward_varies` where the reward of the task (nearly) stands still there
     (`LEAST_VARIATION`). `legacy` names the faults that are restored, `twin` the design that has the same agent and is
     used in its place (`_twins`); `own_model` is true where the harness cannot know what the model makes of such
-    fields.
+    fields; `other_planner` where the planner is not that of most designs (`_other_planner`).
     """
     scores = run_scores(results)
     frame = scores[scores["agent"] == "model"].drop(columns=["agent", "final", "episodes", "windowed"])
@@ -118,6 +118,7 @@ def run_errors(results: Results) -> pd.DataFrame:
     frame["reward_varies"] = ~frame["task"].isin(_flat(results, frame))
     twins = _twins(results, frame, fractions)
     frame["twin"] = [twins.get(run, "") for run in frame["run"]]
+    frame["other_planner"] = _other_planner(results, frame)
     return frame.reset_index(drop=True)
 
 
@@ -171,6 +172,23 @@ def _twins(results: Results, errors: pd.DataFrame, fractions: pd.Series) -> dict
     return found
 
 
+def _other_planner(results: Results, errors: pd.DataFrame) -> pd.Series:
+    """Whether a run's planner is not the one that most designs have, of online or of offline runs; of a tie the first.
+
+    The same model scores otherwise with another planner and errs the same: across planners a score says less of it.
+    """
+    configs = [results.configs.get(str(run)) for run in errors["run"]]
+    planner = [json.dumps(config.planner.model_dump(mode="json")) if config else "" for config in configs]
+    offline = [config is not None and config.offline for config in configs]
+    frame = errors[["design", "legacy", "twin"]].assign(planner=planner, offline=offline)
+    once_each = frame[(frame["legacy"] == "") & (frame["twin"] == "")]
+    most = {
+        kind: of.groupby("planner", sort=False)["design"].nunique().idxmax()
+        for kind, of in once_each.groupby("offline")
+    }
+    return frame["planner"] != frame["offline"].map(most)
+
+
 def _flat(results: Results, errors: pd.DataFrame) -> set[str]:
     """Tasks whose reward varies too little on the common data for its error to mean anything.
 
@@ -191,12 +209,17 @@ def chosen(data: pd.DataFrame, error: Error, sample: Sample) -> pd.DataFrame:
 
     `image designs` are those that predict whole images: a model of a part of the image has another error
     (SCIENCE 6). Rewards that do not vary have no error to speak of. Faults that are restored (`legacy`) are no
-    designs to compare, and designs with the same agent are one.
+    designs to compare, designs with the same agent are one, and scores with another planner are other scores.
     """
-    data = data[(data["legacy"] == "") & (data["twin"] == "")]
+    data = data[compared_once(data)]
     if error == "image" or sample == "image designs":
         data = data[(data["predict"] == "images") & data["whole_image"]]
     return data if error == "image" else data[data["reward_varies"]]
+
+
+def compared_once(data: pd.DataFrame) -> pd.Series:
+    """Which rows of `run_errors` are of an agent that has a place of its own in the comparison of designs."""
+    return (data["legacy"] == "") & (data["twin"] == "") & ~data["other_planner"]
 
 
 @once

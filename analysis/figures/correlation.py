@@ -16,7 +16,7 @@ from analysis.families import families, family_of, present
 from analysis.inference.correlation import SYMBOLS
 from analysis.load import Results
 from analysis.material import Material
-from analysis.prediction import ERRORS, FLAT, Error, chosen, common_data
+from analysis.prediction import ERRORS, FLAT, Error, chosen, common_data, compared_once
 from analysis.style import COLUMN, PAGE, Drawn, empty, legend_below, span, wrap
 from analysis.words import brackets, few_tasks, plural, seed_range, short_task
 
@@ -221,14 +221,14 @@ def _caption(results: Results, data: pd.DataFrame) -> str:
     rewards = [design for design in results.designs if design not in results.image_designs]
     if rewards:
         words.append(f"Predict no images, so on the right alone: {', '.join(rewards)}.")
-    used_once = (data["legacy"] == "") & (data["twin"] == "")
+    used_once = compared_once(data)
     parts = data.loc[used_once & data["image_error"].notna() & ~data["whole_image"], "design"].unique()
     if len(parts):
         words.append(f"With image_fraction below 1, so not on the left: {', '.join(parts)}.")
     unused = data.loc[~used_once, "design"].unique()
     if len(unused):
         words.append(
-            f"Restored faults, or the same agent as another design, so left out: {', '.join(unused)}."
+            f"Restored faults, other planners, or the same agent as another design, so left out: {', '.join(unused)}."
         )
     flat = data.loc[~data["reward_varies"], "task"].unique()
     if len(flat):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -107,16 +107,16 @@ def correlate(
         none = Estimate(np.nan, np.nan, np.nan, counts[1], "none", level)
         return Correlation(method, none, none, *counts)
     left = panel.left_out(how)
-    z = left.map(_fisher(points, method))
-    varies = _spread(z, method, len(_PAIRS[len(values)]) // 3)
-    ends = [_ends(left.full, z.full, each, level) for each in (varies, varies.of_designs())]
+    scale = _Scale.of(points, method)
+    varies = scale.spread(left, len(values) - 2)
+    ends = [_ends(left.full, scale, each, level) for each in (varies, varies.of_designs())]
     return Correlation(
         method,
         _estimate(left.full, *ends[0], counts[1], level),
         _estimate(left.full, *ends[1], counts[1], level),
         *counts,
         float(varies.error),
-        _detectable(panel.within, points, varies, method) if over == "designs" else np.nan,
+        _detectable(panel.within, scale, varies) if over == "designs" else np.nan,
         dict(zip(points.tasks, panel.within[:, -1].tolist(), strict=True)),
         dict(zip(points.designs, left.design.tolist(), strict=True)),
         dict(zip(points.tasks, left.task.tolist(), strict=True)) if counts[2] > 1 else {},
@@ -154,18 +154,13 @@ def difference(
     if not used.any():
         return Estimate(np.nan, np.nan, np.nan, designs, "none", level)
     one, two = (panel.left_out(how) for panel in panels)
-    to_z = _fisher(points, method)
-    z1, z2 = one.map(to_z), two.map(to_z)
-    apart = z1.minus(z2)
-    half = float(_spread(apart, method, 0).half(level))
-    middle = (z1.full + z2.full) / 2
-    low, high = (_apart(middle, float(apart.full) + side * half) for side in (-1, 1))
+    scale = _Scale.of(points, method)
+    z1, z2 = one.map(scale.to), two.map(scale.to)
+    gap, middle = z1.full - z2.full, (z1.full + z2.full) / 2
+    half = spread(z1.minus(z2), 1 if method == "pearson" else 2).half(level)
+    ends = [(gap + side * half) / 2 for side in (-1, 1)]
+    low, high = (float(scale.back(middle + end) - scale.back(middle - end)) for end in ends)
     return _estimate(one.full - two.full, low, high, designs, level)
-
-
-def _apart(middle: Floats, gap: float) -> float:
-    """The difference of two correlations whose z have this mean and this gap."""
-    return float(np.tanh(middle + gap / 2) - np.tanh(middle - gap / 2))
 
 
 @dataclass(frozen=True)
@@ -210,25 +205,45 @@ def _ratio(above: Floats, below: Floats) -> Floats:
     return ratio
 
 
-def _fisher(points: Points, method: Method) -> Callable[[Floats], Floats]:
-    """Fisher's z, of ranks at most that of half a step below 1, so that it is finite.
+@dataclass(frozen=True)
+class _Scale:
+    """Fisher's z of a coefficient of n points a task; of ranks just short of it, so that z of 1 is finite.
 
-    The last step of Spearman's rho below 1 is 6 / (n^3 - n) times 2, of Kendall's tau 4 / (n^2 - n).
+    Ranks of few designs agree perfectly ever so often, and leaving one out may make them: z of 1 would make any
+    interval endless. In simulations 1 - 1 / 4n (Spearman) and 1 - 1 / 2n (Kendall) cover best.
     """
-    n = max(int((points.weight > 0).sum(axis=1).max()), 3)
-    step = {"pearson": 1e-9, "spearman": 3 / (n**3 - n), "kendall": 2 / (n**2 - n)}[method]
-    return lambda values: np.asarray(np.arctanh(np.clip(values, step - 1, 1 - step)))
+
+    method: Method
+    n: int
+
+    @classmethod
+    def of(cls, points: Points, method: Method) -> _Scale:
+        return cls(method, max(int((points.weight > 0).sum(axis=1).max()), 1))
+
+    @property
+    def _short(self) -> float:
+        return 1 - {"pearson": 0.0, "spearman": 0.25, "kendall": 0.5}[self.method] / self.n
+
+    def to(self, values: Floats) -> Floats:
+        return np.asarray(np.arctanh(self._short * np.clip(values, 1e-9 - 1, 1 - 1e-9)))
+
+    def back(self, z: Floats) -> Floats:
+        return np.asarray(np.clip(np.tanh(z) / self._short, -1, 1))
+
+    def spread(self, left: LeftOut, given: int = 0) -> Spread:
+        """How z varies; in simulations its jackknife is too large by about one design, of ranks two."""
+        found = spread(left.map(self.to), 1 if self.method == "pearson" else 2, given)
+        designs = left.design.shape[-1]
+        if self.method == "pearson" or designs <= 3:
+            return found
+        perfect = np.abs(left.full) > 1 - 1e-9  # all that are left out are as well, so they tell nothing
+        known = _ON_Z[self.method] / (designs - 3)
+        return replace(found, designs=np.where(perfect, np.maximum(found.designs, known), found.designs))
 
 
-def _spread(z: LeftOut, method: Method, given: int) -> Spread:
-    """In simulations the jackknife of z is too large by about this many designs (see `clusters.spread`)."""
-    return spread(z, 1 if method == "pearson" else 2, given)
-
-
-def _ends(value: Floats, z: Floats, varies: Spread, level: float) -> tuple[float, float]:
-    half = varies.half(level)
-    low, high = float(np.tanh(z - half)), float(np.tanh(z + half))
-    return min(low, float(value)), max(high, float(value))
+def _ends(value: Floats, scale: _Scale, varies: Spread, level: float) -> tuple[float, float]:
+    z, half = scale.to(value), varies.half(level)
+    return min(float(scale.back(z - half)), float(value)), max(float(scale.back(z + half)), float(value))
 
 
 def _estimate(value: Floats, low: float, high: float, designs: int, level: float) -> Estimate:
@@ -237,21 +252,26 @@ def _estimate(value: Floats, low: float, high: float, designs: int, level: float
     return Estimate(float(value), low, high, designs, "clusters", level)
 
 
-def _detectable(within: Floats, points: Points, varies: Spread, method: Method) -> float:
+def _detectable(within: Floats, scale: _Scale, varies: Spread) -> float:
     """The correlation whose z is as far from 0 as half the interval and the power's quantile of Student's t.
 
     The variance of z over D designs is known, if nothing is correlated: 1 / (D - 3) on one task. On several it is
     less, by as much as the jackknife's variance of their mean is less than that of single tasks; what tasks vary
     more comes on top.
+
+    Args:
+        within: [T, D + 1], the coefficients within tasks (see `Sums`).
+        scale: theirs.
+        varies: how their mean varies.
     """
     from scipy import stats
 
-    designs = len(points.designs)
+    designs = within.shape[1] - 1
     if designs < MIN_CLUSTERS or not np.isfinite(varies.error):
         return float("nan")
-    z = _fisher(points, method)(within)
-    single = spread(LeftOut(z[:, -1], z[:, :-1], z[:, :0], z[:, :0]), 1 if method == "pearson" else 2)
+    none = np.empty((len(within), 0))
+    single = scale.spread(LeftOut(within[:, -1], within[:, :-1], none, none))
     alike = float(np.clip(_ratio(np.asarray(single.designs.mean()), varies.designs), 1, len(within)))
-    null = Spread(np.asarray(_ON_Z[method] / (designs - 3) / alike), varies.tasks, varies.df)
+    null = replace(varies, designs=np.asarray(_ON_Z[scale.method] / (designs - 3) / alike))
     more = float(stats.t.ppf(POWER, varies.df[0])) * null.error
     return float(np.tanh(null.half(LEVEL) + more))
