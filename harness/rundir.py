@@ -24,6 +24,8 @@ from harness.errors import UserError
 SCHEMA_VERSION = 1
 PLAN = "plan.jsonl"
 STATE = "state.json"
+SIMULATED = "simulated.json"
+"""In the directory of a study that `wm simulate` made up: what was put into it."""
 _BLOCK_BYTES = 64 * 1024
 _HEX = re.compile(r"[0-9a-f]{12}")
 _PLANNED = {"id": str, "hex": str, "design": str, "task": str, "seed": int, "config": dict}

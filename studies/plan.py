@@ -21,6 +21,7 @@ from studies.notes import notes
 from studies.offline import Datasets
 from studies.store import StoredRun, StudyDir, open_study
 
+MADE_UP = "simulated by `wm simulate`: no model was trained"
 HEX = 12
 """Digits of the hash at the end of a run's id."""
 
@@ -75,7 +76,7 @@ def read_plan(study: str, root: Path, overrides: Sequence[str] = (), *, strict: 
             f"{home.name} is planned already: overrides would make it another study. "
             f"Give the study's file together with {' '.join(overrides)}"
         )
-    return Plan(home, home.planned)
+    return Plan(home, home.planned, notes=[MADE_UP] if home.is_simulated else [])
 
 
 def _frozen(name: str, root: Path, *, strict: bool) -> StudyDir:
@@ -236,8 +237,9 @@ def _directories(study: StudyDir) -> dict[str, Path]:
 
 
 def _is_finished(path: Path) -> bool:
+    """Whether a run has a result that another study can use; one that `wm simulate` made up is none."""
     try:
         state = RunDir(path).read_state()
     except (OSError, ValueError, TypeError):
         return False
-    return state is not None and state.state in {"done", "diverged"}
+    return state is not None and state.state in {"done", "diverged"} and not state.extra.get("simulated")

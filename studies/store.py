@@ -13,7 +13,7 @@ from typing import Any
 
 from harness.errors import UserError
 from harness.registry import suggest
-from harness.rundir import PLAN, planned_runs, run_directories
+from harness.rundir import PLAN, SIMULATED, planned_runs, run_directories
 
 _MANY = 12  # values that a message lists
 _LISTED = 20  # runs likewise
@@ -58,6 +58,11 @@ class StudyDir:
         self.runs = self.path / "runs"
         self.history = self.path / "history"
         self.report = self.path / "report"
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether `wm simulate` made up its results."""
+        return (self.path / SIMULATED).exists()
 
     @cached_property
     def planned(self) -> list[StoredRun]:

@@ -16,10 +16,8 @@ from analysis.simulate.world import Draw, World
 from analysis.study import PlannedRun, Study
 from harness.config import RunConfig
 from harness.errors import UserError
-from harness.rundir import PLAN, write_atomically
+from harness.rundir import PLAN, SIMULATED, write_atomically
 
-MARK = "simulated.json"
-"""In the directory of a simulated study: what was put into it."""
 _CHUNK = 8
 Job = tuple[Path, RunConfig, Reached, tuple[object, ...], bool]
 
@@ -32,7 +30,7 @@ def refuse_existing(studies: Sequence[Study]) -> None:
     """
     for study in studies:
         if study.path.exists():
-            what = "is simulated" if (study.path / MARK).exists() else "was not simulated"
+            what = "is simulated" if (study.path / SIMULATED).exists() else "was not simulated"
             raise UserError(
                 f"{study.path} exists and {what}: nothing is written into it; choose another --name, or remove it"
             )
@@ -54,7 +52,7 @@ def write_studies(
         world: whose studies say where.
         drawn: of the world.
         files: study.yaml of each study, by name.
-        mark: what `MARK` says beside `simulated: true`, such as the effects and the seed.
+        mark: what `SIMULATED` says beside `simulated: true`, such as the effects and the seed.
         pictures: with forecasts.
         workers: processes.
         progress: is told how many runs are written.
@@ -66,7 +64,7 @@ def write_studies(
     for study in world.studies:
         study.path.mkdir(parents=True)
         content = {"simulated": True, "by": "wm simulate", **mark}
-        write_atomically(study.path / MARK, json.dumps(content, indent=1) + "\n")
+        write_atomically(study.path / SIMULATED, json.dumps(content, indent=1) + "\n")
         (study.path / "runs").mkdir()
         write_atomically(study.path / PLAN, "".join(_line(run, world.configs[run.id]) for run in study.runs))
         write_atomically(study.path / "study.yaml", files[study.name])

@@ -37,12 +37,14 @@ def overview(study: StudyDir, look: Look, schedulers: Schedulers, width: int) ->
 
     from studies import dispatch
     from studies.matrix import row_names, varying
+    from studies.plan import MADE_UP
     from studies.status import FINISHED
 
     seen = look.seen
     names = row_names([one.run for one in seen])
     parts: list[RenderableType] = [
         *sentences(f"{study.name}, {dispatch.counts(seen)}", width, "bold"),
+        *(sentences(MADE_UP, width, "bold") if study.is_simulated else ()),
         *_matrix(seen, names, width),
     ]
     if differing := varying((one.run for one in seen), names):

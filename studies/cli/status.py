@@ -101,7 +101,12 @@ def _print_json(study: StudyDir, found: Look, schedulers: Schedulers) -> None:
             row[name] = getattr(one.state, name) if one.state else None
         rows.append(row | {"path": str(one.run.path), "reused_from": one.run.reused_from})
     counts = Counter(one.condition.name for one in found.seen)
-    content = {"study": study.name, "path": str(study.path), "counts": counts}
+    content = {
+        "study": study.name,
+        "path": str(study.path),
+        "counts": counts,
+        "simulated": study.is_simulated,
+    }
     scheduler = as_json(study, found)
     left = abandoned(study, study.planned, lambda executor: schedulers.queue(executor, 0.0))
     scheduler["unplanned"] = list(left.tasks) if left else []
