@@ -11,7 +11,7 @@ import pandas as pd
 from analysis.cache import read_runs
 from analysis.frames import RunData, frames
 from analysis.labels import design_labels
-from analysis.pictures import of_directories
+from analysis.pictures import Forecasts
 from analysis.results import AXES, COSTS, KEYS, Results
 from analysis.study import PlannedRun, Study, read_study
 from analysis.versions import base, configured, keyed, named_apart
@@ -80,7 +80,7 @@ def assembled(read: Sequence[Study], data: Mapping[Path, RunData]) -> Results:
         by_kind["coverage"],
         by_kind["evaluated"],
         found.versions,
-        of_directories({run.id: str(run.path) for run in planned}),
+        Forecasts({run.id: str(run.path) for run in planned}),
     )
 
 

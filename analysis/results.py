@@ -10,7 +10,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 import pandas as pd
 
 from analysis.evaluated import COLUMNS as EVALUATED
-from analysis.pictures import Arrays, Forecasts, of_directories
+from analysis.pictures import Forecasts, Pictures
 from analysis.study import Study
 from harness.config import RunConfig
 
@@ -67,7 +67,7 @@ class Results:
     coverage: pd.DataFrame = field(default_factory=pd.DataFrame)
     evaluated: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=[*KEYS, *EVALUATED]))
     versions: tuple[str, ...] = ()
-    pictures: Forecasts = field(default_factory=lambda: of_directories({}), repr=False, compare=False)
+    pictures: Forecasts = field(default_factory=lambda: Forecasts({}), repr=False, compare=False)
     computed: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -95,11 +95,12 @@ class Results:
         chosen = self.runs[(self.runs["agent"] == "model") & (self.runs["predict"] == "images")]
         return [str(name) for name in chosen["design"].unique()]
 
-    def forecasts(self, run: str, dataset: str = "probe") -> Arrays | None:
+    def forecasts(self, run: str, dataset: str = "probe") -> Pictures | None:
         """The forecasts that a run kept for pictures: the arrays of forecasts/<dataset>.npz, all with n starts first.
 
         context, truth (u8[n, t, 3, h, w]), reward, reward_forecast (f32[n, H]), start (int64[n, 2]: episode, column);
         of designs that predict images also image, of stochastic ones sample. None where there are none, or not whole.
+        Read one start of an array (``found["image"][start]``) rather than all: there may be 100 of them.
         """
         return self.pictures(run, dataset)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from analysis.material import Material
+from analysis.pictures import Pictures, Stack
 from analysis.prediction import DATASET, run_errors
 
 RANKS = ("best", "median", "worst")
@@ -23,7 +23,7 @@ class Forecast:
 
     design: str
     seed: int
-    arrays: dict[str, npt.NDArray[Any]]
+    arrays: Pictures
     error: float = np.nan
 
     @property
@@ -72,7 +72,7 @@ def kept(material: Material, task: str) -> Kept:
     runs = runs.sort_values(["error", "seed"], na_position="last", kind="stable")
     found: dict[str, list[Forecast]] = {}
     unequal: dict[str, None] = {}
-    common: npt.NDArray[Any] | None = None
+    common: Stack | None = None
     for design in results.designs:
         for run in runs[runs["design"] == design].itertuples():
             arrays = results.forecasts(str(run.run), DATASET)
@@ -88,7 +88,7 @@ def kept(material: Material, task: str) -> Kept:
     if not found:
         return Kept(task, unequal=apart)
     first = next(iter(found.values()))[0].arrays
-    return Kept(task, found, apart, most_movement(first["truth"], first["context"]))
+    return Kept(task, found, apart, most_movement(np.asarray(first["truth"]), np.asarray(first["context"])))
 
 
 def most_movement(truth: Bytes, context: Bytes) -> int:
@@ -98,8 +98,8 @@ def most_movement(truth: Bytes, context: Bytes) -> int:
         truth: starts x H x 3 x h x w.
         context: starts x t x 3 x h x w.
     """
-    change = np.abs(truth.astype(float) - context[:, -1:].astype(float))
-    return int(change.mean(axis=(1, 2, 3, 4)).argmax())
+    pairs = zip(truth.astype(np.int16), context[:, -1].astype(np.int16), strict=True)
+    return int(np.argmax([np.abs(frames - last).mean() for frames, last in pairs]))
 
 
 def step_errors(forecast: Forecast, start: int) -> pd.DataFrame:
