@@ -1,15 +1,17 @@
 # make quickstart   set up, run studies/quickstart.yaml, write its report
 # make test         set up, run the tests
 # make test-slurm   install SLURM if it is missing (needs root), start one on this machine, run the tests on it
+# make oracles      install rliable apart, check that the numbers kept of it are what it computes
 # make bench        set up, time training and planning (KAIXHIN=DIR: beside a checkout of Kaixhin/PlaNet)
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+ORACLES := tests/analysis/oracles
 WORKERS ?= $(shell nproc)
 
-.PHONY: quickstart test test-slurm lint types bench setup clean
+.PHONY: quickstart test test-slurm oracles lint types bench setup clean
 .DELETE_ON_ERROR:
 
 setup: $(READY)
@@ -30,6 +32,15 @@ test-slurm: $(READY)
 	bash scripts/slurm/install.sh
 	$(BIN)/python -m pytest tests/slurm -m slurm
 
+# rliable does not import with pandas 3: an environment of its own, which no other target needs.
+oracles: .oracles/.ready
+	.oracles/bin/python $(ORACLES)/rliable_oracle.py
+
+.oracles/.ready: $(ORACLES)/requirements.txt
+	$(PYTHON) -m venv --clear .oracles
+	.oracles/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -41,4 +52,4 @@ bench: $(READY)
 	$(BIN)/python benchmarks/rssm_vs_kaixhin.py
 
 clean:
-	rm -rf $(VENV) *.egg-info
+	rm -rf $(VENV) .oracles *.egg-info

@@ -1,0 +1,1 @@
+"""Other people's implementations of the same statistics, and what they compute."""
