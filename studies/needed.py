@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from analysis.study import report_spec
 from harness.errors import UserError
 from harness.registry import suggest
 from studies.plan import Plan, read_plan
@@ -16,6 +18,7 @@ from studies.store import StoredRun, select, studies
 if TYPE_CHECKING:
     import pandas as pd
 
+    from analysis.claims.spec import ReportSpec
     from analysis.claims.types import Need
 
 
@@ -25,10 +28,12 @@ class Source:
 
     Attributes:
         argument: its name under RUNS, or its file.
+        claims: that it declares.
     """
 
     argument: str
     runs: Sequence[StoredRun]
+    claims: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -75,8 +80,9 @@ def names_in(texts: Iterable[str]) -> list[str]:
 def needed(names: Sequence[str], plans: Sequence[Plan], arguments: Sequence[str]) -> list[Needed]:
     """What each claim or figure needs of the plans, and of other studies where that is not all.
 
-    Where the plans lack something for a claim, the other studies under RUNS are looked at, then the study files beside
-    the plans' files: the first that leaves less lacking counts.
+    Where the plans lack something for a claim, the other studies under RUNS are looked at, and the study files beside
+    the plans' files: the one that leaves least lacking counts, of equal ones one that declares the claim, then the one
+    with which most of the plans' own runs enter.
 
     Args:
         names: as `names_in` returns them.
@@ -84,7 +90,7 @@ def needed(names: Sequence[str], plans: Sequence[Plan], arguments: Sequence[str]
         arguments: how they were named.
     """
     given = [Source(text, plan.runs) for text, plan in zip(arguments, plans, strict=True)]
-    others = _Others(plans)
+    others = functools.cache(lambda: _others(plans))
     return [_needed(name, given, others) for name in names]
 
 
@@ -118,72 +124,66 @@ def select_for(
     return kept
 
 
-class _Others:
-    """Studies that were not named, read when they are asked for and once."""
-
-    def __init__(self, plans: Sequence[Plan]) -> None:
-        self.plans = plans
-        self.read: list[Source] = []
-        self.rest = self._find()
-
-    def __iter__(self) -> Iterator[Source]:
-        yield from self.read
-        for source in self.rest:
-            self.read.append(source)
-            yield source
-
-    def _find(self) -> Iterator[Source]:
-        root = self.plans[0].home.root
-        known = {plan.name for plan in self.plans}
-        for study in studies(root):
-            if study.name not in known:
+def _others(plans: Sequence[Plan]) -> list[Source]:
+    """Studies that were not named: those under RUNS, and those of files beside the files that were."""
+    root, found = plans[0].home.root, []
+    known = {plan.name for plan in plans}
+    for study in studies(root):
+        if study.name not in known:
+            with suppress(UserError):
+                found.append(Source(study.name, study.planned, _declared(report_spec(study.study_file))))
                 known.add(study.name)
-                with suppress(UserError):
-                    yield Source(study.name, study.planned)
-        files = [Path(plan.study.source) for plan in self.plans if plan.study is not None]
-        for file in (beside for path in files for beside in sorted(path.parent.glob("*.yaml"))):
+    files = [Path(plan.study.source) for plan in plans if plan.study is not None]
+    for file in dict.fromkeys(beside for path in files for beside in sorted(path.parent.glob("*.yaml"))):
+        if file not in files:
             with suppress(UserError):
                 plan = read_plan(str(file), root)
                 if plan.name not in known:
+                    found.append(Source(str(file), plan.runs, _declared(report_spec(file))))
                     known.add(plan.name)
-                    yield Source(str(file), plan.runs)
+    return found
 
 
-def _needed(name: str, given: Sequence[Source], others: Iterable[Source]) -> Needed:
+def _declared(spec: ReportSpec | None) -> frozenset[str]:
+    return frozenset(spec.claims.model_dump(exclude_none=True) if spec else ())
+
+
+def _needed(name: str, given: Sequence[Source], others: Callable[[], list[Source]]) -> Needed:
     from analysis.claims.findings import HYPOTHESES
     from analysis.figures.registry import FIGURES
 
-    if name in HYPOTHESES:
-        return _of_claims(name, HYPOTHESES[name].title, [name], given, others)
-    figure = FIGURES[name]
-    if figure.claims:
-        return _of_claims(name, figure.title, figure.claims, given, others)
-    return Needed(name, figure.title, tuple(_once(given)))
-
-
-def _of_claims(
-    name: str, title: str, claims: Sequence[str], given: Sequence[Source], others: Iterable[Source]
-) -> Needed:
+    title = HYPOTHESES[name].title if name in HYPOTHESES else FIGURES[name].title
+    claims = [name] if name in HYPOTHESES else FIGURES[name].claims
+    if not claims:  # a figure of every run
+        return Needed(name, title, tuple(_once(given)))
     needs = [_need(claim, given, others) for claim in claims]
     enter = {run for need, _ in needs for run in need.runs}
     added = tuple({source.argument: source for _, sources in needs for source in sources}.values())
     lacking = tuple(dict.fromkeys(text for need, _ in needs for text in need.lacking))
-    runs = tuple(run for run in _once([*given, *added]) if run.id in enter)
-    return Needed(name, title, runs, lacking, added)
+    return Needed(
+        name, title, tuple(run for run in _once([*given, *added]) if run.id in enter), lacking, added
+    )
 
 
-def _need(claim: str, given: Sequence[Source], others: Iterable[Source]) -> tuple[Need, list[Source]]:
+def _need(
+    claim: str, given: Sequence[Source], others: Callable[[], list[Source]]
+) -> tuple[Need, list[Source]]:
     """What a claim needs, and of which further studies."""
     from analysis.claims.findings import HYPOTHESES
 
     needs, added = HYPOTHESES[claim].needs, list(given)
+    own = {run.id for source in given for run in source.runs}
     found = needs(_frame(added))
-    for other in others if found.lacking else ():
-        with_it = needs(_frame([*added, other]))
-        if len(with_it.lacking) < len(found.lacking):
-            found, added = with_it, [*added, other]
-        if not found.lacking:
+    while found.lacking:
+        tried = [(other, needs(_frame([*added, other]))) for other in others() if other not in added]
+        ranked = sorted(
+            tried,
+            key=lambda one: (len(one[1].lacking), claim not in one[0].claims, -len(own & one[1].runs)),
+        )
+        if not ranked or len(ranked[0][1].lacking) >= len(found.lacking):
             break
+        added.append(ranked[0][0])
+        found = ranked[0][1]
     return found, added[len(given) :]
 
 

@@ -117,9 +117,8 @@ def _show(one: Needed, kept: set[str], states: dict[str, str], plans: Sequence[P
     print(f"{one.name}: {one.title}")
     runs = [run for run in one.runs if run.id in kept]
     done = sum(states[run.hex] in _DONE for run in runs)
-    own = {plan.name for plan in plans}
-    further = [source for source in one.others if any(run.study not in own for run in source.runs)]
-    beside = f", with {' and '.join(source.argument for source in further)}" if further else ""
+    own = [plan.name for plan in plans]
+    beside = f", with {' and '.join(source.argument for source in one.others)}" if one.others else ""
     print(
         f"  needs {_count(len(runs), 'run')} of {' and '.join(own)}{beside}: {done} done, {len(runs) - done} not"
     )
@@ -129,22 +128,28 @@ def _show(one: Needed, kept: set[str], states: dict[str, str], plans: Sequence[P
 
 
 def _show_left(left: Sequence[StoredRun], states: dict[str, str], *, several: bool) -> None:
-    """The runs that are not done, a row for a design on a task."""
+    """The seeds that are not done: designs down, tasks across."""
     from rich.text import Text
 
     from studies.matrix import row_names
 
     names = row_names(left)
-    rows: dict[tuple[str, str, str, str], list[int]] = {}
+    cells: dict[tuple[str, str], dict[str, dict[str, list[int]]]] = {}
     for run in left:
-        key = (names[run.hex], run.task, states[run.hex], run.study)
-        rows.setdefault(key, []).append(run.seed)
-    table = plain_table("not done", "task", "seeds", "state", *(["study"] if several else []))
-    for (design, *cells, study), seeds in rows.items():
-        task, state = cells
-        last = [study] if several else []
-        table.add_row(Text(design), *(Text(text) for text in (task, _ranges(seeds), state, *last)))
+        cell = cells.setdefault((names[run.hex], run.study), {}).setdefault(run.task, {})
+        cell.setdefault(states[run.hex], []).append(run.seed)
+    tasks = list(dict.fromkeys(run.task for run in left))
+    table = plain_table("seeds not done", *(["study"] if several else []), *tasks)
+    for (design, study), row in cells.items():
+        shown = (Text(_cell(row.get(task, {}))) for task in tasks)
+        table.add_row(Text(design), *([study] if several else []), *shown)
     console().print(table)
+
+
+def _cell(seeds: dict[str, list[int]]) -> str:
+    """`0-2, failed 3`: the seeds of each state."""
+    words = [f"{'' if state == 'pending' else f'{state} '}{_ranges(of)}" for state, of in seeds.items()]
+    return ", ".join(words) or "-"
 
 
 def _ranges(seeds: Iterable[int]) -> str:
@@ -168,7 +173,7 @@ def _show_next(
     if failed := sorted({run.study for run in left if states[run.hex] == "failed"}):
         print(f"\nsome of them failed: {' and '.join(f'wm retry {name}' for name in failed)}, then")
     for command in commands:
-        print(f"\nnext: {command}     (on a cluster: {command.replace('wm run', 'wm submit', 1)})")
+        print(f"\nnext: {command}\n  or: {command.replace('wm run', 'wm submit', 1)}")
     if not commands:
         lacking = any(one.lacking for one in found)
         names = [*arguments, *(source.argument for one in found for source in one.others)]
