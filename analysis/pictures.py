@@ -64,7 +64,7 @@ class Stack:
         first, rest = (key[0], key[1:]) if isinstance(key, tuple) else (key, ())
         if not isinstance(first, int | np.integer):
             return np.asarray(self)[key]
-        start = int(first) + len(self) * (first < 0)
+        start = int(first) + (len(self) if first < 0 else 0)
         if not 0 <= start < len(self):
             raise IndexError(f"{self.file}: {self.name} has {len(self)} starts, not {start}")
         if start not in self._starts:

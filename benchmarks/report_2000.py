@@ -75,8 +75,8 @@ def main():
         shutil.rmtree(study / "report-cache", ignore_errors=True)
         for words in ("first", "second"):
             for step in options.steps:
-                seconds, gib = measured(study, step)
-                print(f"{words} {step}: {seconds:.1f} s, {gib:.2f} GiB", flush=True)
+                seconds, cpu, gib = measured(study, step)
+                print(f"{words} {step}: {seconds:.1f} s ({cpu:.1f} s of CPU), {gib:.2f} GiB", flush=True)
                 if words == "first" and step != options.steps[-1]:
                     shutil.rmtree(study / "report-cache", ignore_errors=True)
                 if words == "second" or step == options.steps[-1]:
@@ -84,7 +84,7 @@ def main():
 
 
 def measured(study, step, *, profile=False):
-    """Seconds and peak GiB of a step in a process of its own."""
+    """Seconds, those of CPU, and peak GiB of a step in a process of its own."""
     code = f"import sys; from pathlib import Path; path = Path(sys.argv[1]); {STEPS[step]}"
     command = [sys.executable, *(["-m", "cProfile", "-s", "cumulative"] if profile else ["-c", code])]
     if profile:
@@ -96,13 +96,13 @@ def measured(study, step, *, profile=False):
             [*command, str(study)], capture_output=True, text=True, check=True, env=environment
         )
         print("\n".join(done.stdout.splitlines()[:80]))
-        return 0.0, 0.0
+        return 0.0, 0.0, 0.0
     began = time.perf_counter()
     process = subprocess.Popen([*command, str(study)])
     _, status, used = os.wait4(process.pid, 0)
     if status:
         sys.exit(f"{step} failed")
-    return time.perf_counter() - began, used.ru_maxrss / 2**20
+    return time.perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss / 2**20
 
 
 def write(root, seeds):

@@ -89,7 +89,7 @@ def test_a_truncated_file_is_none_and_a_damaged_one_says_so(file):
     found = forecasts("run", "probe")
     middle = content.index(b"image.npy") + 60
     file.write_bytes(content[:middle] + bytes(400) + content[middle + 400 :])
-    with pytest.raises(UserError, match=r"probe\.npz is damaged \(image\.npy\); remove it"):
+    with pytest.raises(UserError, match=r"probe\.npz is damaged \(image\); remove it"):
         np.asarray(found["image"])
     file.write_bytes(content[: len(content) // 2])
     assert Forecasts({"run": str(file.parent.parent)})("run", "probe") is None
