@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis.environments import setting
@@ -144,28 +146,37 @@ def forms(frame: pd.DataFrame, axis: str, ignored: Collection[str] = ()) -> pd.D
         ignored: further fields that may differ; a name that ends in a dot stands for its section.
 
     Returns:
-        The rows, and family (text), level (the value of the field) and setting (text: the fields that are not the
-        design's: equal settings plan, train, explore and are evaluated alike).
+        The rows, and level (the value of the field), family, setting and cell: numbers that are equal for equal
+        families, settings and cells. A setting is what the design is not: equal ones plan, train, explore and are
+        evaluated alike. A cell is a family on a task, trained on some data, at a seed.
     """
     rows = frame[frame["agent"] == "model"]
     if axis == "predict":
         rows = rows[rows["image_fraction"].astype(float) == 1]
     optional = (*OPTIONAL, *(OF_IMAGES if axis == "predict" else ()))
+    family = [_code(text) for text in rests(rows, (axis, *optional, *ignored))]
+    where = zip(family, *(rows[name].tolist() for name in ("task", "data", "seed")), strict=True)
     rows = rows.assign(
-        family=rests(rows, (axis, *optional, *ignored)),
+        family=np.array(family, dtype=np.int64),
         level=[field_of(fields, axis) for fields in rows["fields"]],
-        setting=rests(rows, (axis, *_DESIGN, *ignored)),
+        setting=np.array([_code(text) for text in rests(rows, (axis, *_DESIGN, *ignored))], dtype=np.int64),
+        cell=np.array([_code(repr(each)) for each in where], dtype=np.int64),
     )
-    cell = ["family", "level", "task", "seed", "data"]
-    if not rows.duplicated(cell).any():
+    if not rows.duplicated(["cell", "level"]).any():
         return rows
     free = {*optional, *ignored}
     kept = [n for n in _all_names(rows) if not _among(n, free)]
     rows["_free"] = rests(rows, kept)
     common = rows.groupby(["level", "_free"], sort=False)["design"].nunique()
     rows["_common"] = [common[key] for key in zip(rows["level"], rows["_free"], strict=True)]
-    order = rows.sort_values("_common", ascending=False, kind="stable").drop_duplicates(cell)
+    order = rows.sort_values("_common", ascending=False, kind="stable").drop_duplicates(["cell", "level"])
     return order.sort_index().drop(columns=["_free", "_common"])
+
+
+@functools.lru_cache(maxsize=100_000)
+def _code(text: str) -> int:
+    """A number for a text."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=7).digest())
 
 
 def _all_names(rows: pd.DataFrame) -> set[str]:
@@ -187,6 +198,5 @@ def matched(frame: pd.DataFrame, axis: str, first: Any, second: Any) -> list[Pai
     """
     rows = forms(frame, axis)
     firsts, seconds = (rows[rows["level"] == level] for level in (first, second))
-    keys = ["family", "task", "data"]
-    both = firsts[[*keys, "design"]].merge(seconds[[*keys, "design"]], on=keys, suffixes=("_1", "_2"))
+    both = firsts[["cell", "design"]].merge(seconds[["cell", "design"]], on="cell", suffixes=("_1", "_2"))
     return [Pair(*pair) for pair in dict.fromkeys(zip(both["design_1"], both["design_2"], strict=True))]

@@ -105,7 +105,7 @@ def left_out(rows: pd.DataFrame, found: Contrast) -> list[str]:
     """What is planned and has no part in a comparison: whole tasks by name, and cells."""
     tasks = [task for task in rows["task"].unique() if task not in set(found.cells["task"])]
     said = [f"no pair is finished on {listed(tasks)}"] if tasks else []
-    planned = rows.groupby(["family", "task", "data", "seed"]).ngroups
+    planned = rows["cell"].nunique()
     if 0 < len(found.cells) < planned:
         said.append(f"{len(found.cells)} of {planned} planned pairs of runs are compared")
     return said

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import numpy as np
 import pandas as pd
 
 from analysis.claims.claim import Claim, Outcome, need
@@ -75,17 +79,20 @@ def _closing(
     here: pd.DataFrame, there: pd.DataFrame, value: str = "value"
 ) -> tuple[Contrast, tuple[Contrast, Contrast]]:
     """How much smaller the gap is offline, and both gaps, on the families, tasks and seeds that both have."""
-    keys = ["family", "task", "seed"]
     gaps = [contrast(rows, *LEVELS, value) for rows in (here, there)]
+    keys = ["family", "task", "seed"]
     online_gap, offline_gap = (gap.cells.groupby(keys, sort=False)["difference"].mean() for gap in gaps)
     cells = (online_gap - offline_gap).dropna().rename("difference").reset_index()
-    common = pd.MultiIndex.from_frame(cells[keys])
-    kept = []
-    for gap in gaps:
-        parts = (part[pd.MultiIndex.from_frame(part[keys]).isin(common)] for part in (gap.cells, gap.rows))
-        kept.append(Contrast(*parts))
+    common = set(zip(*(cells[key] for key in keys), strict=True))
+    kept = [Contrast(_among(gap.cells, keys, common), _among(gap.rows, keys, common)) for gap in gaps]
     rows = pd.concat([gap.rows for gap in kept])
-    return Contrast(cells.assign(data="both"), rows), (kept[0], kept[1])
+    return Contrast(cells.assign(data="both", cell=range(len(cells))), rows), (kept[0], kept[1])
+
+
+def _among(frame: pd.DataFrame, keys: Sequence[str], chosen: Collection[tuple[Any, ...]]) -> pd.DataFrame:
+    """The rows whose keys are among those."""
+    here = [key in chosen for key in zip(*(frame[name] for name in keys), strict=True)]
+    return frame[np.array(here, dtype=bool)]
 
 
 H5 = Claim(

@@ -93,7 +93,9 @@ def _best(oracles: pd.DataFrame, models: pd.DataFrame) -> Contrast | None:
     cells = (ours - theirs).dropna().rename("difference").reset_index()
     if cells.empty:
         return None
-    cells = cells.assign(task=best["task"].iloc[0], family=best["place"].iloc[0], data="online")
+    cells = cells.assign(
+        task=best["task"].iloc[0], family=best["place"].iloc[0], cell=cells["seed"], data="online"
+    )
     rows = pd.concat([oracle, best])
     rows = rows[rows["seed"].isin(set(cells["seed"]))]
     return Contrast(cells, rows.assign(family=rows["place"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +19,7 @@ from analysis.inference.trends import Statistic, trends
 from analysis.matching import field_of, forms
 from analysis.words import plural
 
-CELL = ["family", "task", "data", "seed"]
-"""A family of designs that differ in one field alone, on a task, trained on some data, at a seed."""
+CELL = ["cell", "family", "task", "data", "seed"]
 _PUBLISHED = "model.open_loop_weight"
 
 
@@ -39,9 +39,8 @@ def families(
     """The runs of `matching.forms` in cells that are planned with the first of the levels and another one."""
     rows = forms(frame, axis, ignored)
     rows = rows[rows["level"].isin(levels)]
-    first = rows["level"] == levels[0]
-    cells = [pd.MultiIndex.from_frame(part[CELL]) for part in (rows, rows[first], rows[~first])]
-    return rows[cells[0].isin(cells[1]) & cells[0].isin(cells[2])]
+    first = (rows["level"] == levels[0]).to_numpy()
+    return rows[rows["cell"].isin(rows["cell"][first]) & rows["cell"].isin(rows["cell"][~first])]
 
 
 def leading(rows: pd.DataFrame) -> pd.DataFrame:
@@ -64,7 +63,7 @@ def _with_published_loss(rows: pd.DataFrame) -> npt.NDArray[np.bool_]:
     return np.array([field_of(fields, _PUBLISHED) == 0 for fields in rows["fields"]], dtype=bool)
 
 
-def form_names(rows: pd.DataFrame) -> dict[str, str]:
+def form_names(rows: pd.DataFrame) -> dict[int, str]:
     """A short name of each family: the axes that tell it from the others, such as `latent-stochastic`."""
     first = rows.drop_duplicates("family").set_index("family")
     axes = ["predict", "space", "dynamics", "reward_from", "reward_gradient", "variant", "size"]
@@ -72,12 +71,12 @@ def form_names(rows: pd.DataFrame) -> dict[str, str]:
     within = rows.groupby("family")[axes].nunique(dropna=False).max() <= 1
     columns = {axis: first[axis].astype(str) for axis in axes if within[axis]}
     told = {axis: values for axis, values in columns.items() if len(set(values)) > 1}
-    names: dict[str, str] = {}
+    names: dict[int, str] = {}
     for family in first.index:
         words = [_word(axis, values[family]) for axis, values in told.items()]
         name = "-".join(words) or str(first.loc[family, "name"])
         taken = name in names.values()
-        names[str(family)] = f"{name}-{len(names) + 1}" if taken else name
+        names[int(family)] = f"{name}-{len(names) + 1}" if taken else name
     return names
 
 
@@ -93,14 +92,14 @@ class Contrast:
     """Differences within seeds.
 
     Attributes:
-        cells: family, task, data, seed, difference; one row where both have a value.
+        cells: cell, family, task, data, seed, difference; one row where both have a value.
         rows: the runs that entered, of the frame that they come from.
     """
 
     cells: pd.DataFrame
     rows: pd.DataFrame
 
-    def of(self, family: str) -> Contrast:
+    def of(self, family: int) -> Contrast:
         """That of one family alone."""
         return Contrast(*(part[part["family"] == family] for part in (self.cells, self.rows)))
 
@@ -127,20 +126,21 @@ def contrast(rows: pd.DataFrame, first: Any, second: Any, value: str = "value") 
         second: the level that is subtracted.
         value: the column that is compared.
     """
-    here = rows[rows["level"].isin((first, second))].dropna(subset=[value])
-    indexed = here.assign(**{value: here[value].astype(float)}).set_index(CELL)
-    ours, theirs = (indexed.loc[indexed["level"] == level, value] for level in (first, second))
-    cells = (ours - theirs).dropna().rename("difference").reset_index()
-    entered = pd.MultiIndex.from_frame(here[CELL]).isin(pd.MultiIndex.from_frame(cells[CELL]))
-    return Contrast(cells, here[entered])
+    here = rows[rows["level"].isin((first, second)) & rows[value].notna()]
+    ours, theirs = (here[(here["level"] == level).to_numpy()] for level in (first, second))
+    ours, theirs = ours[ours["cell"].isin(theirs["cell"])], theirs[theirs["cell"].isin(ours["cell"])]
+    subtracted = theirs.set_index("cell")[value].reindex(ours["cell"]).to_numpy(dtype=np.float64)
+    cells = ours[CELL].assign(difference=ours[value].to_numpy(dtype=np.float64) - subtracted)
+    return Contrast(cells, pd.concat([ours, theirs]))
 
 
 def together(contrasts: Sequence[Contrast]) -> Contrast:
     """The mean of several contrasts of the same cells, of those that a cell has."""
     cells = pd.concat([each.cells for each in contrasts], ignore_index=True)
     rows = pd.concat([each.rows for each in contrasts]).drop_duplicates("run")
-    means = cells.groupby(CELL, sort=False)["difference"].mean().reset_index()
-    return Contrast(means, rows)
+    means = cells.groupby("cell", sort=False)["difference"].mean()
+    once = cells.drop_duplicates("cell")
+    return Contrast(once.assign(difference=means.reindex(once["cell"]).to_numpy()), rows)
 
 
 def mean_of(name: str, words: str, found: Contrast, level: float) -> Computed:
@@ -152,17 +152,19 @@ def counted(
     name: str, words: str, estimate: Estimate, rows: pd.DataFrame, note: str = "", of: str = "seeds"
 ) -> Computed:
     """A number with the counts of the runs that it is of, and what a reader must know of them."""
-    few = 0 < rows.groupby("task")["seed"].nunique().min() < FEW_SEEDS and estimate.kind != "none"
+    seeds = set(zip(rows["task"], rows["seed"], strict=True))
+    tasks = Counter(task for task, _ in seeds)
+    few = bool(tasks) and min(tasks.values()) < FEW_SEEDS and estimate.kind != "none"
     mark = f"{'t: ' if estimate.kind == 't' else ''}of fewer than {FEW_SEEDS} seeds" if few else ""
     return Computed(
         name,
         words,
         estimate,
         of=of,
-        designs=int(rows["design"].nunique()),
-        tasks=int(rows["task"].nunique()),
-        seeds=int(rows["seed"].nunique()),
-        runs=int(rows["run"].nunique()),
+        designs=len(set(rows["design"])),
+        tasks=len(tasks),
+        seeds=len({seed for _, seed in seeds}),
+        runs=len(set(rows["run"])),
         note="; ".join(part for part in (mark, note, *marks(rows)) if part),
     )
 
@@ -206,11 +208,10 @@ def of_seeds(name: str, words: str, found: pd.DataFrame, rows: pd.DataFrame, lev
         rows: runs, of which those of the same tasks and seeds entered.
         level: of the interval.
     """
-    values = by_task(found)
-    index = [pd.MultiIndex.from_frame(part[["task", "seed"]]) for part in (rows, found)]
-    return counted(
-        name, words, stratified(values, name, level=level), rows[index[0].isin(index[1])], note_on(values)
-    )
+    values, pairs = by_task(found), set(zip(found["task"], found["seed"], strict=True))
+    entered = [pair in pairs for pair in zip(rows["task"], rows["seed"], strict=True)]
+    used = rows[np.array(entered, dtype=bool)]
+    return counted(name, words, stratified(values, name, level=level), used, note_on(values))
 
 
 def note_on(values: Mapping[str, Floats]) -> str:

@@ -8,7 +8,6 @@ import pandas as pd
 from analysis.claims.claim import Claim, Outcome, need
 from analysis.claims.images import left_out, without
 from analysis.claims.sample import (
-    CELL,
     Contrast,
     contrast,
     counted,
@@ -91,9 +90,7 @@ def _largest_drop(found: Contrast, level: float) -> list[Computed]:
     """The (design, task) that sharing harms most, with the one-sided p of a drop, adjusted by Holm for all of them."""
     from scipy import stats
 
-    cells = found.cells.groupby(["family", "task", *CELL[3:]], sort=False)["difference"].mean().reset_index()
-    groups = cells.groupby(["family", "task"], sort=False)["difference"]
-    table = groups.agg(["mean", "std", "count"])
+    table = found.cells.groupby(["family", "task"], sort=False)["difference"].agg(["mean", "std", "count"])
     if table.empty:
         return []
     mean, std, count = (table[name].to_numpy(float) for name in ("mean", "std", "count"))
