@@ -153,8 +153,8 @@ def checks_table(results: Results) -> Table | None:
     caption = (
         "Correlations of design means with the score, within tasks, and how far they hold. Image − reward: how much "
         "more strongly the image error goes with the score, corr(reward error) − corr(image error). "
-        f"{brackets(results.tasks)} Without one and of single tasks: the value furthest from that of all (of which), and "
-        "[lowest, highest]."
+        f"{brackets(results.tasks)} Without one and of single tasks: the value furthest from that of all (of which), "
+        "and [lowest, highest]."
         f"{few_tasks([len(results.tasks)])}"
     )
     return Table("correlation_checks", "How far the correlations hold", caption, header, rows, data)

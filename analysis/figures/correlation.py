@@ -174,13 +174,14 @@ def _numbers(lines: pd.DataFrame, data: pd.DataFrame, kind: Error) -> list[str]:
     if kind == "reward" and not data["reward_varies"].any():
         return ["not defined:", FLAT, "", ""]
     times = f" × {plural(over['tasks'], 'task')}" if over["tasks"] > 1 else ""
-    first = [_coefficients(over, name) for name in ("rho", "r")]
+    said = [_coefficients(over, name) for name in ("rho", "r")]
     if not np.isfinite(over["r"]):
-        first = ["r over designs: not defined, 3 are needed", ""]
-    said = [*first, f"{plural(over['designs'], 'design')}{times}"]
+        said = ["r over designs: not defined, 3 are needed"]
+    said = [*said, f"{plural(over['designs'], 'design')}{times}"]
     said[-1] += f"; over {plural(runs['n'], 'run')}: {_coefficients(runs, intervals=False)}"
     if kind == "image":
-        return [*said, "(only designs that predict images)"]
+        said.append("(only designs that predict images)")
+        return [*said, *[""] * (4 - len(said))]
     same = _line(lines, kind, "designs", "image designs")
     if np.isfinite(same["r"]):
         count = plural(same["designs"], "design")

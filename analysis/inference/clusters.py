@@ -139,6 +139,17 @@ def sums(x: Floats, y: Floats, owner: npt.NDArray[np.int64], method: str) -> Sum
     return Sums(xy, xx, yy, count, number)
 
 
+def in_one_order(x: Floats, y: Floats) -> bool:
+    """Whether all pairs of points that are not tied go the same way: both up, or one up and one down.
+
+    Args:
+        x: [T, P].
+        y: likewise, NaN at the same places.
+    """
+    products = _pairs(x, signs=True) * _pairs(y, signs=True)
+    return not ((products > 0).any() and (products < 0).any())
+
+
 def _pairs(values: Floats, *, signs: bool) -> Floats:
     """[..., P, P] differences of the points, or their signs; 0 where one is missing, or where they are equal."""
     present = np.isfinite(values)

@@ -8,7 +8,17 @@ from typing import Literal
 
 import numpy as np
 
-from analysis.inference.clusters import LeftOut, Points, Spread, Sums, leave_out, pack, spread, sums
+from analysis.inference.clusters import (
+    LeftOut,
+    Points,
+    Spread,
+    Sums,
+    in_one_order,
+    leave_out,
+    pack,
+    spread,
+    sums,
+)
 from analysis.inference.estimate import LEVEL, Estimate, Floats
 
 Method = Literal["pearson", "spearman", "kendall"]
@@ -109,6 +119,8 @@ def correlate(
     left = panel.left_out(how)
     scale = _Scale.of(points, method)
     varies = scale.spread(left, len(values) - 2)
+    if method != "pearson" and in_one_order(*points.values[:2]):  # whatever is left out: that tells nothing
+        varies = replace(varies, designs=np.maximum(varies.designs, scale.known(counts[1])))
     ends = [_ends(left.full, scale, each, level) for each in (varies, varies.of_designs())]
     return Correlation(
         method,
@@ -232,13 +244,11 @@ class _Scale:
 
     def spread(self, left: LeftOut, given: int = 0) -> Spread:
         """How z varies; in simulations its jackknife is too large by about one design, of ranks two."""
-        found = spread(left.map(self.to), 1 if self.method == "pearson" else 2, given)
-        designs = left.design.shape[-1]
-        if self.method == "pearson" or designs <= 3:
-            return found
-        perfect = np.abs(left.full) > 1 - 1e-9  # all that are left out are as well, so they tell nothing
-        known = _ON_Z[self.method] / (designs - 3)
-        return replace(found, designs=np.where(perfect, np.maximum(found.designs, known), found.designs))
+        return spread(left.map(self.to), 1 if self.method == "pearson" else 2, given)
+
+    def known(self, designs: int) -> float:
+        """The variance of z over designs of one task, if nothing is correlated."""
+        return _ON_Z[self.method] / (designs - 3) if designs > 3 else np.nan
 
 
 def _ends(value: Floats, scale: _Scale, varies: Spread, level: float) -> tuple[float, float]:
@@ -272,6 +282,6 @@ def _detectable(within: Floats, scale: _Scale, varies: Spread) -> float:
     none = np.empty((len(within), 0))
     single = scale.spread(LeftOut(within[:, -1], within[:, :-1], none, none))
     alike = float(np.clip(_ratio(np.asarray(single.designs.mean()), varies.designs), 1, len(within)))
-    null = replace(varies, designs=np.asarray(_ON_Z[scale.method] / (designs - 3) / alike))
+    null = replace(varies, designs=np.asarray(scale.known(designs) / alike))
     more = float(stats.t.ppf(POWER, varies.df[0])) * null.error
     return float(np.tanh(null.half(LEVEL) + more))
