@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.textpath import TextPath
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from analysis.colours import REFERENCE, Look
 from analysis.material import Width
@@ -119,6 +119,7 @@ def panels(
     share_y: bool = False,
     share_x: bool = False,
     alone: float = COLUMN,
+    most: int = 6,
 ) -> tuple[Figure, list[Axes]]:
     """A figure of `count` equal panels, as many side by side as have `least` inches.
 
@@ -130,9 +131,10 @@ def panels(
         share_y: one scale for each row.
         share_x: one scale for all.
         alone: inches of the width of a single panel.
+        most: panels side by side at most.
     """
     inch = span(width, alone if count == 1 else PAGE)
-    across = max(1, min(count, int(inch / least + 1e-9)))
+    across = max(1, min(count, most, int(inch / least + 1e-9)))
     across = -(-count // -(-count // across))  # as equal rows as there can be
     rows = -(-count // across)
     figure = Figure(figsize=(inch, rows * height + 0.15), layout="constrained")
@@ -154,15 +156,17 @@ def label_outer(axes: Sequence[Axes], x: str, y: str = "") -> None:
     Several rows have one label of y together.
     """
     lowest: dict[int, Axes] = {}
-    rows = set()
+    rows, across = set(), 1
     for axis in axes:
         spec = axis.get_subplotspec()
         lowest[spec.colspan.start if spec else 0] = axis
         rows.add(spec.rowspan.start if spec else 0)
+        across = spec.get_gridspec().ncols if spec else 1
         if y and (spec is None or spec.is_first_col()):
             axis.set_ylabel(y)
+    room = max(0.6, axes[0].figure.get_figwidth() / across - 0.4)  # type: ignore[union-attr]  # no subfigures
     for axis in lowest.values():
-        axis.set_xlabel(x)
+        axis.set_xlabel(wrap(x, room, 7.5))
     if y and len(rows) > 1:
         for axis in axes:
             axis.set_ylabel("")
@@ -251,6 +255,25 @@ def thousands(axes: Axes) -> None:
     """Ticks of counts on x as 500, 2k, 1.5M."""
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short_count(value)))
+
+
+def log_ticks(axes: Axes) -> None:
+    """Ticks of a logarithmic x axis as 500, 2k, 1.5M; a few of them however narrow it is."""
+    low, high = axes.get_xlim()
+    if high / low < _NARROW:
+        middle = float(np.sqrt(low * high))
+        low, high = middle / _NARROW, middle * _NARROW
+        axes.set_xlim(low, high)
+    decades = float(np.log10(high / low))
+    subs = next(subs for least, subs in _SUBS if decades > least)
+    axes.xaxis.set_major_locator(LogLocator(subs=subs, numticks=5))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short_count(value)))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+_NARROW = 1.4
+_SUBS = ((2.0, (1.0,)), (1.0, (1.0, 3.0)), (0.6, (1.0, 2.0, 5.0)), (0.0, (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)))
+"""Decades, and from there on the multiples of powers of ten that have a tick."""
 
 
 def set_limits(axes: Axes, values: Iterable[float], *, at_least: float = 0.06) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,8 +25,14 @@ COLOURS = {
     "not testable": "#a9a9a9",
 }
 _MARKS = {"supported": "o", "contradicted": "X", "inconclusive": "D", "not testable": "."}
-_LINE, _PAD = 0.125, 0.09
-"""Inches: a line of words, and what is above and below those of a row."""
+OF_SCORES = {"H1", "H2", "H5", "H9", "H10", "H11"}
+"""Claims about differences (or slopes) of normalised score; the others are about correlations, ranks and shares."""
+_LINE, _PAD, _TOP, _BELOW = 0.125, 0.09, 0.06, 0.42
+"""Inches: a line of words, what is above and below those of a row, above all, below the rows of an axis."""
+
+
+_LISTS = re.compile(r" \([^()]{60,}(\([^()]*\)[^()]*)*\)")
+"""Long lists in brackets, which a caption has no room for."""
 
 
 @dataclass(frozen=True)
@@ -37,47 +45,69 @@ class _Line:
 
 
 def draw(material: Material) -> list[Drawn]:
-    """The figure `claims`."""
+    """The figure `claims`: differences of scores above, correlations and the like below."""
     found = material.findings
     if not found or material.results.runs.empty:
         return []
     lines = [line for each in found for line in _lines(material, each)]
     width = span(material.width)
-    page = width >= PAGE
-    left, right = (2.15, 1.75) if page else (1.25, 0.98)
-    names = [_names(line, left - 0.1) for line in lines]
-    words = [_words(line, right - 0.06, short=not page) for line in lines]
-    rows = [
-        _LINE * max(a.count("\n") + 1, b.count("\n") + 1) + _PAD for a, b in zip(names, words, strict=True)
-    ]
-    top, bottom = 0.08, 0.38
-    height = sum(rows) + top + bottom
-    figure = Figure(figsize=(width, height))
-    place = (left / width, bottom / height, (width - left - right) / width, sum(rows) / height)
-    axis = figure.add_axes(place)
-    centres = np.cumsum(rows) - np.array(rows) / 2
-    for y, line in zip(centres, lines, strict=True):
-        _draw_line(axis, float(y), line)
-    for y, name, text, line in zip(centres, names, words, lines, strict=True):
-        for x, align, said, colour in (
-            (-4, "right", name, "black"),
-            (4, "left", text, COLOURS[line.finding.verdict]),
-        ):
+    left, right = (2.15, 1.75) if width >= PAGE else (1.25, 0.98)
+    blocks = [[line for line in lines if (line.finding.id in OF_SCORES) == first] for first in (True, False)]
+    rows = [_Rows.of(block, left - 0.1, right - 0.06) for block in blocks if block]
+    height = sum(block.height + _BELOW for block in rows) + _TOP
+    figure, top = Figure(figsize=(width, height)), _TOP
+    for block in rows:
+        bottom = height - top - block.height
+        place = (left / width, bottom / height, (width - left - right) / width, block.height / height)
+        _block(figure.add_axes(place), block)
+        top += block.height + _BELOW
+    return [Drawn("claims", "The claims and their verdicts", _caption(found), figure, _points(lines))]
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows that share an axis: their names and words, and where they are, in inches from the top."""
+
+    lines: list[_Line]
+    names: list[str]
+    words: list[str]
+    edges: list[float]
+
+    @classmethod
+    def of(cls, lines: list[_Line], left: float, right: float) -> _Rows:
+        """Wrapped to the room that there is at either side."""
+        names, words = [_names(line, left) for line in lines], [_words(line, right) for line in lines]
+        high = [
+            _LINE * (max(name.count("\n"), said.count("\n")) + 1) + _PAD
+            for name, said in zip(names, words, strict=True)
+        ]
+        return cls(lines, names, words, [0.0, *np.cumsum(high).tolist()])
+
+    @property
+    def height(self) -> float:
+        """Inches."""
+        return self.edges[-1]
+
+
+def _block(axis: Axes, rows: _Rows) -> None:
+    for i, (line, name, said) in enumerate(zip(rows.lines, rows.names, rows.words, strict=True)):
+        y = (rows.edges[i] + rows.edges[i + 1]) / 2
+        _draw_line(axis, y, line)
+        for x, text, colour in ((0, name, "black"), (1, said, COLOURS[line.finding.verdict])):
             axis.annotate(
-                said,
-                (0 if align == "right" else 1, y),
+                text,
+                (x, y),
                 xycoords=("axes fraction", "data"),
-                xytext=(x, 0),
+                xytext=(4 if x else -4, 0),
                 textcoords="offset points",
-                ha=align,
+                ha="left" if x else "right",
                 va="center",
                 fontsize=7,
                 color=colour,
                 linespacing=1.15,
                 annotation_clip=False,
             )
-    _finish(axis, lines, sum(rows), np.cumsum(rows)[:-1])
-    return [Drawn("claims", "The claims and their verdicts", _caption(found), figure, _points(lines))]
+    _finish(axis, rows)
 
 
 def _lines(material: Material, found: Finding) -> list[_Line]:
@@ -105,22 +135,25 @@ def _names(line: _Line, width: float) -> str:
     return wrap(name, width)
 
 
-def _words(line: _Line, width: float, *, short: bool) -> str:
+def _words(line: _Line, width: float) -> str:
     """Verdict, numbers and n."""
     if line.number is None:
         return wrap(line.finding.verdict, width)
     number = line.number
     said = told(number.estimate)
     n = f"n = {number.estimate.n} {number.of}"
-    parts = [line.finding.verdict, *(said.replace(" [", "\n[").split("\n") if short else [said]), n]
+    parts = [
+        line.finding.verdict,
+        *(said.replace(" [", "\n[").split("\n") if inches(said) > width else [said]),
+        n,
+    ]
     return "\n".join(wrap(part, width) if inches(part) > width else part for part in parts)
 
 
 def _draw_line(axis: Axes, y: float, line: _Line) -> None:
     colour = COLOURS[line.finding.verdict]
-    for at in line.threshold:
-        if at or line.number is not None:
-            axis.plot([at, at], [y - 0.09, y + 0.09], color="black", lw=1, zorder=2)
+    for at in line.threshold if line.number is not None else ():
+        axis.plot([at, at], [y - 0.09, y + 0.09], color="black", lw=1, zorder=2)
     if line.number is None:
         axis.text(
             0.5,
@@ -149,31 +182,36 @@ def _draw_line(axis: Axes, y: float, line: _Line) -> None:
     )
 
 
-def _finish(axis: Axes, lines: list[_Line], height: float, edges: np.ndarray) -> None:
+def _finish(axis: Axes, rows: _Rows) -> None:
     known = [0.0]
-    for line in lines:
-        known += list(line.threshold)
+    for line in rows.lines:
         if line.number is not None:
             found = line.number.estimate
-            known += [value for value in (found.value, found.low, found.high) if np.isfinite(value)]
+            known += [*line.threshold, found.value, found.low, found.high]
+    known = [value for value in known if np.isfinite(value)]
     low, high = min(known), max(known)
     pad = 0.06 * (high - low) + 0.02
     axis.set_xlim(low - pad, high + pad)
-    axis.set_ylim(height, 0)
-    for edge in edges:
+    axis.set_ylim(rows.height, 0)
+    for edge in rows.edges[1:-1]:
         axis.axhline(edge, color="#e6e6e6", lw=0.5, zorder=0)
     axis.axvline(0, color="#bdbdbd", lw=0.8, zorder=1)
     axis.set_yticks([])
     axis.locator_params(axis="x", nbins=5)
     axis.spines["left"].set_visible(False)
     axis.grid(axis="y", visible=False)
-    axis.set_xlabel("Estimate (units: caption)")
+    scores = rows.lines[0].finding.id in OF_SCORES
+    axis.set_xlabel("Normalised score (difference)" if scores else "Correlation, tau or share")
 
 
 def _points(lines: list[_Line]) -> pd.DataFrame:
     rows = []
     for line in lines:
-        row = {"claim": line.finding.id, "title": line.finding.title, "verdict": line.finding.verdict}
+        row: dict[str, Any] = {
+            "claim": line.finding.id,
+            "title": line.finding.title,
+            "verdict": line.finding.verdict,
+        }
         row["threshold"] = " ".join(f"{at:g}" for at in line.threshold)
         if line.number is not None:
             found = line.number.estimate
@@ -187,13 +225,13 @@ def _points(lines: list[_Line]) -> pd.DataFrame:
 def _caption(found: list[Finding]) -> str:
     tested = [each for each in found if each.primary]
     levels = sorted({each.level for each in tested}) or [0.95]
-    units = "; ".join(f"{each.id}: {each.primary[0].words}" for each in tested)
+    units = "; ".join(f"{each.id}: {_LISTS.sub('', each.primary[0].words)}" for each in tested)
     notes = "; ".join(f"{each.id}: {each.primary[0].note}" for each in tested if each.primary[0].note)
     untested = [each.id for each in found if not each.primary]
     undeclared = [each.id for each in tested if not each.declared]
+    percent = " or ".join(f"{level * 100:g} %" for level in levels)
     return sentences(
-        f"Points: estimates; bars: {' or '.join(f'{level:.0%}' for level in levels)} intervals; black strokes: the "
-        "threshold of each claim.",
+        f"Points: estimates; bars: {percent} intervals; black strokes: the threshold of each claim.",
         f"Units: {units}." if units else "",
         f"Notes: {notes}." if notes else "",
         f"Not testable with these runs: {', '.join(untested)}." if untested else "",

@@ -39,11 +39,12 @@ def draw(material: Material) -> list[Drawn]:
     width = span(material.width, COLUMN if len(tasks) <= 3 else 6.9)
     labels = names_fitted(designs, min(_LABEL, 0.42 * width))
     left = max(map(inches, labels)) + 0.15
-    cell = min(_CELL, (width - left - 0.05) / len(tasks))
-    names = [wrap(short_task(task).replace("_", " "), 0.95) for task in tasks]
-    top = max(map(inches, names)) * 0.75 + 0.2
+    names = [wrap(short_task(task), 0.95) for task in tasks]
+    slanted = max(map(inches, names)) * 0.72 + 0.12
+    cell = min(_CELL, (width - left - max(0.05, slanted - 0.15)) / len(tasks))
+    top = slanted + 0.08
     lines = max(label.count("\n") + 1 for label in labels)
-    row = max(_LINE, 0.05 + 0.11 * lines)
+    row = max(_LINE, 0.04 + 0.1 * lines)
     height = top + row * len(designs) + 0.1
     figure = Figure(figsize=(width, height))
     place = (left / width, 0.05 / height, cell * len(tasks) / width, row * len(designs) / height)

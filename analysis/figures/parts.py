@@ -13,9 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis.claims.types import Computed, Finding
-from analysis.colours import ORACLE, REFERENCE, Look
+from analysis.colours import LOOKS, ORACLE, REFERENCE, Look
 from analysis.families import FEW, abbreviate
 from analysis.inference.estimate import FEW_SEEDS, Estimate, estimates
+from analysis.inference.paired import by_task, stratified
 from analysis.material import Material
 from analysis.style import PAGE, handles_below
 from analysis.tables import fixed
@@ -50,6 +51,45 @@ def means(frame: pd.DataFrame, by: Sequence[str], column: str = "value") -> pd.D
     return estimates(known, by, column, "figure", column)
 
 
+ALL = "all"
+"""In place of a task: the mean over the tasks."""
+
+
+def with_overall(rows: pd.DataFrame, by: str, column: str = "value") -> pd.DataFrame:
+    """`means` of each group on each task, and on `all`: the mean over tasks of its means over seeds.
+
+    `all` is given for groups with a value on every task that a group has one on; of several tasks alone.
+
+    Args:
+        rows: one a run, with task and seed.
+        by: the column that names a group.
+        column: what is averaged.
+    """
+    cells = means(rows, ["task", by], column)
+    tasks = cells["task"].nunique()
+    if tasks < 2:
+        return cells
+    whole = []
+    for group, here in rows[rows[column].notna()].groupby(by, sort=False):
+        scores = by_task(here, column)
+        if len(scores) == tasks:
+            found = stratified(scores, "figure", group)
+            whole.append([ALL, group, found.value, found.low, found.high, found.n, found.kind])
+    names = ["task", by, "value", "low", "high", "n", "interval"]
+    return pd.concat([cells, pd.DataFrame(whole, columns=names)], ignore_index=True) if whole else cells
+
+
+def panel_tasks(material: Material, cells: pd.DataFrame) -> list[str]:
+    """`all`, where there is that, then the tasks with cells, in the order of the plan."""
+    there = set(cells["task"])
+    return [task for task in (ALL, *material.results.tasks) if task in there]
+
+
+def task_title(task: str) -> str:
+    """What a panel is called."""
+    return "mean over tasks" if task == ALL else short_task(task)
+
+
 def bars(axis: Axes, x: Sequence[float] | pd.Series, cells: pd.DataFrame, look: Look, **options: Any) -> None:
     """Means with their intervals as vertical bars; `options` are of the line."""
     for at, low, high in zip(x, cells["low"], cells["high"], strict=True):
@@ -77,7 +117,14 @@ def level_handles() -> list[Line2D]:
 def design_legend(
     figure: Figure, looks: Mapping[str, Look], extra: Iterable[Line2D] = (), *, lines: bool = False
 ) -> list[str]:
-    """A legend of designs below all panels; names are short where a column has many. Returns the names shown."""
+    """A legend of designs below all panels, forms of a corner together; names are short where a column has many.
+
+    Returns:
+        The names shown.
+    """
+    colours = [look.colour for look in LOOKS.values()]
+    order = {colour: i for i, colour in enumerate(colours)}
+    looks = dict(sorted(looks.items(), key=lambda item: order.get(item[1].colour, len(order))))
     narrow = figure.get_figwidth() < PAGE and len(looks) > FEW
     shown = [abbreviate(name) if narrow else name for name in looks]
     handles = [
@@ -142,3 +189,8 @@ def named_forms(rows: pd.DataFrame, form: str) -> dict[str, str]:
     labels = dict(zip(first[form], first["design"].astype(str), strict=True))
     taken = [name for name, group in itertools.groupby(sorted(names.values())) if len(list(group)) > 1]
     return {key: labels[key] if name in taken else name for key, name in names.items()}
+
+
+def look_of(material: Material, name: str, design: str) -> Look:
+    """The look of a group of designs: that of the corner of its name, else that of one of them."""
+    return LOOKS.get(name) or material.looks[design]

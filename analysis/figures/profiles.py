@@ -1,0 +1,144 @@
+"""Normalised scores over all tasks: performance profiles, and aggregates with their intervals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.colours import Look
+from analysis.families import FEW, Family, families, key_of, names_fitted, present
+from analysis.figures.parts import basis, counted, design_legend, lacking, sentences
+from analysis.inference.aggregates import AGGREGATES, performance_profile
+from analysis.inference.estimate import Estimate
+from analysis.inference.paired import by_task
+from analysis.material import Material
+from analysis.style import PAGE, QUIET, Drawn, label_outer, panels, span
+
+POINTS = 101
+WORDS = {"mean": "Mean", "median": "Median", "iqm": "Interquartile mean", "optimality_gap": "Optimality gap"}
+
+
+def draw(material: Material) -> list[Drawn]:
+    """The figure `profiles`: a line a design; of many designs a panel a family, the others in grey."""
+    runs = _scored(material)
+    if runs.empty:
+        return []
+    designs = present(material, runs)
+    tau = np.linspace(min(0.0, runs["value"].min()), max(1.0, runs["value"].max()), POINTS)
+    profiles = pd.concat([_profile(runs, design, tau) for design in designs], ignore_index=True)
+    groups = families(material, designs)
+    figure, axes = panels(len(groups), width=material.width, least=1.6, height=1.75, share_y=True, alone=4.2)
+    for axis, family in zip(axes, groups, strict=True):
+        _curves(axis, profiles, family, material.looks)
+        axis.set_title(family.name)
+        axis.set_ylim(-0.03, 1.03)
+    label_outer(axes, "τ (normalised score)", "Share of runs above τ")
+    crowded = any(len(family.designs) > FEW for family in groups)
+    shown = design_legend(
+        figure,
+        {f"{family.name}: designs": family.look for family in groups}
+        if crowded
+        else {d: material.looks[d] for d in designs},
+        lines=True,
+    )
+    caption = sentences(
+        f"Share of runs with a score above τ, each task counting the same; {counted(runs)}.",
+        "Grey: the designs of the other families." if len(groups) > 1 else "",
+        "Thin: single designs, without bands." if crowded else "Bands: 95 % at each τ, over seeds.",
+        basis(runs),
+        lacking(_models(material)),
+        key_of(shown, designs) if not crowded else "",
+    )
+    return [Drawn("profiles", "Performance profiles", caption, figure, profiles)]
+
+
+def _models(material: Material) -> pd.DataFrame:
+    runs = material.runs
+    return runs[runs["agent"] == "model"]
+
+
+def _scored(material: Material) -> pd.DataFrame:
+    models = _models(material)
+    return models[models["value"].notna()]
+
+
+def _profile(runs: pd.DataFrame, design: str, tau: np.ndarray) -> pd.DataFrame:
+    found = performance_profile(by_task(runs[runs["design"] == design], "value"), tau)
+    columns = {"tau": found.tau, "share": found.share, "low": found.low, "high": found.high}
+    return pd.DataFrame({"design": design, **columns, "runs": found.n, "tasks": found.tasks})
+
+
+def _curves(axis: Axes, profiles: pd.DataFrame, family: Family, looks: dict[str, Look]) -> None:
+    for design, line in profiles.groupby("design", sort=False):
+        if design not in family.designs:
+            axis.plot(line["tau"], line["share"], color=QUIET, lw=0.5, zorder=1)
+    crowded = len(family.designs) > FEW
+    for design in family.designs:
+        line, look = profiles[profiles["design"] == design], looks[design]
+        if crowded:
+            axis.plot(line["tau"], line["share"], color=family.look.colour, lw=0.6, alpha=0.7)
+            continue
+        axis.fill_between(line["tau"], line["low"], line["high"], color=look.colour, alpha=0.1, lw=0)
+        axis.plot(
+            line["tau"],
+            line["share"],
+            color=look.colour,
+            ls=look.line,
+            lw=1.1,
+            marker=look.marker,
+            ms=3,
+            markevery=20,
+        )
+
+
+def draw_aggregates(material: Material) -> list[Drawn]:
+    """The figure `aggregates`: a row a design, a column an aggregate."""
+    runs = _scored(material)
+    if runs.empty:
+        return []
+    designs = present(material, runs)
+    found = aggregates(runs, designs)
+    width = span(material.width)
+    labels = names_fitted(designs, 0.27 * width if width >= PAGE else 1.4)
+    across = 4 if width >= PAGE else 2
+    line = max(0.135, 0.04 + 0.105 * max(label.count("\n") + 1 for label in labels))
+    rows = len(WORDS) // across
+    figure = Figure(figsize=(width, (line * len(designs) + 0.5) * rows + 0.1), layout="constrained")
+    grid = figure.subplots(rows, across, squeeze=False, sharey=True)
+    for axis, name in zip(grid.flat, WORDS, strict=True):
+        here = found[found["aggregate"] == name].set_index("design")
+        for y, design in enumerate(designs):
+            row, look = here.loc[design], material.looks[design]
+            axis.plot(
+                [row["low"], row["high"]], [y, y], color=look.colour, lw=2, alpha=0.45, solid_capstyle="butt"
+            )
+            axis.plot(row["value"], y, marker=look.marker, color=look.colour, ms=5, mec="white", mew=0.4)
+        axis.set_title(WORDS[name], fontsize=7.5)
+        axis.locator_params(axis="x", nbins=4)
+        axis.grid(axis="y", visible=False)
+        axis.tick_params(axis="y", length=0)
+    for row_axes in grid:
+        row_axes[0].set_yticks(range(len(designs)), labels)
+        row_axes[0].set_ylim(len(designs) - 0.4, -0.6)
+    caption = sentences(
+        f"Aggregates of normalised scores over tasks and seeds; {counted(runs)}.",
+        "Of the optimality gap lower is better.",
+        "Bars: 95 % intervals for these tasks and other seeds.",
+        basis(runs),
+        lacking(_models(material)),
+        key_of(labels, designs),
+    )
+    return [Drawn("aggregates", "Scores over all tasks", caption, figure, found)]
+
+
+def aggregates(runs: pd.DataFrame, designs: list[str]) -> pd.DataFrame:
+    """A row a design and aggregate: value, low, high, n, interval."""
+    rows = []
+    for design in designs:
+        scores = by_task(runs[runs["design"] == design], "value")
+        for name, function in AGGREGATES.items():
+            each: Estimate = function(scores, "figure", design)
+            rows.append([design, name, each.value, each.low, each.high, each.n, each.kind])
+    return pd.DataFrame(rows, columns=["design", "aggregate", "value", "low", "high", "n", "interval"])
