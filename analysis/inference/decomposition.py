@@ -63,18 +63,16 @@ def decompose(
         score: num_runs, on a scale that tasks share; NaN is left out.
         level: of the intervals.
     """
-    frame = pd.DataFrame({"data": data, "model": model, "task": task, "seed": seed, "score": score})
-    frame = frame[np.isfinite(frame["score"].astype(float))]
-    cells = frame.pivot_table(index=["task", "seed"], columns=["data", "model"], values="score", sort=False)
-    sources, learners = (list(dict.fromkeys(frame[name])) for name in ("data", "model"))
-    complete = cells.reindex(columns=pd.MultiIndex.from_product([sources, learners])).dropna()
-    blocks = [
-        block.to_numpy(dtype=np.float64).reshape(len(block), len(sources), len(learners))
-        for _, block in complete.groupby(level="task", sort=False)
-        if len(block) > 1
-    ]
+    y = np.asarray(score, dtype=np.float64)
+    there = np.isfinite(y)
+    names = (np.asarray(each, dtype=object)[there] for each in (task, seed, data, model))
+    codes, levels = zip(*(pd.factorize(each) for each in names), strict=True)
+    cells = np.full([len(each) for each in levels], np.nan)
+    cells[codes] = y[there]
+    blocks = [found for block in cells if len(found := block[np.isfinite(block).all(axis=(1, 2))]) > 1]
+    sources, learners = levels[2:]
     runs = sum(block.size for block in blocks)
-    counts = (len(sources), len(learners), len(blocks), runs, len(frame) - runs)
+    counts = (len(sources), len(learners), len(blocks), runs, int(there.sum()) - runs)
     if not blocks or min(counts[:2]) < 2:
         nothing = Estimate(np.nan, np.nan, np.nan, 0, "none", level)
         return Decomposition(dict.fromkeys(PARTS, nothing), nothing, *counts)
@@ -86,23 +84,25 @@ def decompose(
 
 
 def _parts(block: Floats) -> Floats:
-    """The variance of each part in a task, from [S, data, model]; NaN below 2 seeds."""
-    seeds = len(block)
+    """The variance of each part in a task, from [..., S, data, model] to [..., part]; NaN below 2 seeds."""
+    seeds = block.shape[-3]
     if seeds < 2:
-        return np.full(len(PARTS), np.nan)
-    grand = block.mean(axis=(1, 2), keepdims=True)
-    by_data = block.mean(axis=2, keepdims=True) - grand
-    by_model = block.mean(axis=1, keepdims=True) - grand
-    found = []
-    for part in (by_data, by_model, block - grand - by_data - by_model):
-        total = (part.sum(axis=0) ** 2).mean() - (part**2).sum(axis=0).mean()  # pairs of different seeds
-        found.append(total / (seeds * (seeds - 1)))
-    return np.array([*found, block.var(axis=0, ddof=1).mean()])
+        return np.full((*block.shape[:-3], len(PARTS)), np.nan)
+    grand = block.mean(axis=(-2, -1), keepdims=True)
+    by_data = block.mean(axis=-1, keepdims=True) - grand
+    by_model = block.mean(axis=-2, keepdims=True) - grand
+    found = [block.var(axis=-3, ddof=1).mean(axis=(-2, -1))]
+    for part in (block - grand - by_data - by_model, by_model, by_data):
+        pairs = part.sum(axis=-3) ** 2 - (part**2).sum(axis=-3)  # of different seeds
+        found.insert(0, pairs.mean(axis=(-2, -1)) / (seeds * (seeds - 1)))
+    return np.stack(found, axis=-1)
 
 
 def _parts_without(block: Floats) -> Floats:
     """`_parts` with each seed left out in turn, [S, part]."""
-    return np.array([_parts(np.delete(block, i, axis=0)) for i in range(len(block))])
+    seeds = len(block)
+    others = np.array([[other for other in range(seeds) if other != seed] for seed in range(seeds)])
+    return _parts(block[others])
 
 
 def _estimate(whole: Floats, without: Sequence[Floats], weights: Floats, level: float) -> Estimate:

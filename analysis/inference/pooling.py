@@ -28,8 +28,9 @@ class Pooled:
         q, p: Cochran's Q, and the chance of one as large where all tasks have the same effect.
         i2: part of the observed variance that is between tasks, 0 to 1 (Higgins and Thompson 2002).
         h: sqrt(Q / (n - 1)) of the same paper; 1 without heterogeneity.
-        low, high: prediction interval: where the effect of one further task would lie (Higgins et al. 2009; n - 2
-            degrees of freedom, so NaN below 3 tasks).
+        low, high: prediction interval: where the effect that is measured on one further task, as precisely as on
+            these, would lie; exact for effects of equal variance. (That of Higgins et al. 2009, for its true effect,
+            covers 86 % in simulations of 7 tasks whose tau is about a standard error.)
         left_out: effects that could not enter: not finite, or without a variance above zero.
     """
 
@@ -75,11 +76,11 @@ def pool(
     tau2 = _BETWEEN[between](y, v)
     weights = 1 / (v + tau2)
     mean = float(weights @ y / weights.sum())
-    error = float(np.sqrt(weights @ (y - mean) ** 2 / ((n - 1) * weights.sum())))
-    half = float(stats.t.ppf(0.5 + level / 2, n - 1)) * error
-    reach = float("nan")
-    if n > 2:
-        reach = float(stats.t.ppf(0.5 + level / 2, n - 2)) * float(np.sqrt(tau2 + error**2))
+    spread = float(weights @ (y - mean) ** 2 / (n - 1))  # about 1
+    typical = n / float((1 / v).sum())
+    quantile = float(stats.t.ppf(0.5 + level / 2, n - 1))
+    half = quantile * float(np.sqrt(spread / weights.sum()))
+    reach = quantile * float(np.sqrt(spread * (tau2 + typical + 1 / weights.sum())))
     return Pooled(
         Estimate(mean, mean - half, mean + half, n, "t", level),
         tau2,
