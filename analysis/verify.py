@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from analysis.filediff import EQUAL, MACRO, difference, some
 from analysis.manifest import MANIFEST, digest, file_digests
 from analysis.report import Progress, report_again, report_folder
 from harness.errors import UserError
 
 PICTURES = (".pdf", ".png", ".svg", ".pgf")
-_MACRO = re.compile(r"^\\wm@set\{(.*)\}\{(.*)\}$", re.MULTILINE)
-_EMBEDDED = re.compile(r"data:[a-z]+/[^\"')\s]+")
-_FEW = 3  # runs or cells that a line names
 
 
 @dataclass(frozen=True)
@@ -57,7 +53,7 @@ class Verification:
         headings = {
             "data changed": self.data,
             "code changed": self.code,
-            "changed after the report was made": self.edited,
+            "files changed after the report was made; how they differ from the one made now": self.edited,
             caused: self.results,
             "only bytes of pictures": self.pictures,
         }
@@ -78,12 +74,11 @@ def verify(
         UserError: there is no report, or a study cannot be read.
     """
     folder = report_folder(studies, out)
-    old = _manifest(folder)
-    made = old.get("made", {})
+    made = _manifest(folder).get("made", {})
     with tempfile.TemporaryDirectory(prefix="wm-verify-") as temporary:
         again = Path(temporary) / "report"
         report_again(studies, again, made if isinstance(made, dict) else {}, progress)
-        return _compared(folder, old, again)
+        return compared(folder, again)
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
@@ -99,20 +94,38 @@ def _manifest(folder: Path) -> dict[str, Any]:
     return content
 
 
-def _compared(folder: Path, old: dict[str, Any], again: Path) -> Verification:
-    new = _manifest(again)
+def compared(folder: Path, again: Path) -> Verification:
+    """How a report differs from one that was made later.
+
+    Raises:
+        UserError: one of them is no report, or its manifest is damaged.
+    """
+    old, new = _manifest(folder), _manifest(again)
     found = Verification(folder, data=list(_data(old, new)), code=list(_code(old, new)))
     files = old.get("files")
+    if str(old.get("commit")).endswith("-dirty"):
+        found.notes.append("the report was made by changed code: its commit does not say what it was")
     on_disk, fresh = file_digests(folder), file_digests(again)
     changed = _not_as_written(found, files, on_disk)
     if digest(old["runs"]) != old.get("runs_sha256"):
         found.edited.append(f"{MANIFEST}: its runs do not have the digest that it gives them")
+    bytes_alone = []
     for name in [*fresh, *(name for name in on_disk if name not in fresh)]:
+        if on_disk.get(name) == fresh.get(name) and name not in changed:
+            continue
+        lines = list(_differences(folder, again, name, on_disk, fresh))
         if name in changed:
-            found.edited.extend(_differences(folder, again, name, on_disk, fresh))
-        elif on_disk.get(name) != fresh.get(name) and (files is None or name in {*files, *fresh}):
-            into = found.pictures if _is_picture_alone(name, on_disk, fresh) else found.results
-            into.extend(_differences(folder, again, name, on_disk, fresh))
+            found.edited.extend(lines)
+        elif files is not None and (name not in {*files, *fresh} or (name in files and name not in on_disk)):
+            continue  # told above
+        elif not _is_picture_alone(name, on_disk, fresh):
+            found.results.extend(lines)
+        elif lines == [f"{name}: {EQUAL}"]:
+            bytes_alone.append(name)
+        else:
+            found.pictures.extend(lines)
+    if bytes_alone:
+        found.pictures.append(f"{len(bytes_alone)} with {EQUAL}: {some(bytes_alone)}")
     found.checked.update(_counts(again, fresh, new))
     return found
 
@@ -129,7 +142,7 @@ def _not_as_written(
     found.edited.extend(f"{name}: missing" for name in files if name not in on_disk)
     extra = [name for name in on_disk if name not in files]
     if extra:
-        found.notes.append(f"not of this report: {_some(extra)}")
+        found.notes.append(f"not of this report: {some(extra)}")
     return {name for name, old in files.items() if name in on_disk and on_disk[name] != old}
 
 
@@ -159,7 +172,7 @@ def _data(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
         told.setdefault(words, []).append(run)
     for words, ids in told.items():
         if ids:
-            yield f"{len(ids)} of {len(now)} runs {words}: {_some(ids)}"
+            yield f"{len(ids)} of {len(now)} runs {words}: {some(ids)}"
 
 
 def _code(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
@@ -192,127 +205,16 @@ def _differences(
     points = str(path.with_suffix(".csv"))
     if path.suffix != ".csv" and on_disk.get(points) != fresh.get(points):
         return  # the csv tells
-    compare = _COMPARE.get(path.name) or _BY_SUFFIX.get(path.suffix)
-    lines = list(compare(folder / name, again / name)) if compare else ["other bytes"]
-    yield from (f"{name}: {line}" for line in lines or ["other bytes, equal content"])
-
-
-def _claims(old: Path, new: Path) -> Iterator[str]:
-    yield from _changed(*(dict(_leaves(json.loads(file.read_text(encoding="utf-8")))) for file in (old, new)))
-
-
-def _leaves(content: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted names of all values; items of a list are named by their id or name."""
-    if isinstance(content, dict):
-        for key, value in content.items():
-            yield from _leaves(value, f"{path}.{key}" if path else key)
-    elif isinstance(content, list):
-        for index, value in enumerate(content):
-            named = value.get("id", value.get("name")) if isinstance(value, dict) else None
-            key = str(index if named is None else named)
-            yield from _leaves(value, f"{path}.{key}" if path else key)
-    else:
-        yield path, content
-
-
-def _macros(old: Path, new: Path) -> Iterator[str]:
-    yield from _changed(*(dict(_MACRO.findall(file.read_text(encoding="utf-8"))) for file in (old, new)))
-
-
-def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    for key in [*new, *(key for key in old if key not in new)]:
-        if key not in old or key not in new:
-            yield f"{key} {'is new' if key in new else 'is gone'}"
-        elif old[key] != new[key]:
-            yield f"{key} {_text(old[key])} -> {_text(new[key])}"
-
-
-def _cells(old: Path, new: Path) -> Iterator[str]:
-    """What differs between two tables of equal header, cell by cell."""
-    before, after = (list(csv.reader(file.read_text(encoding="utf-8").splitlines())) for file in (old, new))
-    if before[:1] != after[:1]:
-        yield "other columns"
-        return
-    if len(before) != len(after):
-        yield f"{len(before) - 1} rows -> {len(after) - 1}"
-        return
-    pairs = [
-        (row, column, first, second)
-        for row, (was, now) in enumerate(zip(before, after, strict=True))
-        for column, (first, second) in enumerate(zip(was, now, strict=False))
-        if first != second
-    ]
-    shown = ", ".join(
-        f"row {row} {before[0][column]} {_text(first)} -> {_text(second)}"
-        for row, column, first, second in pairs[:_FEW]
-    )
-    if pairs:
-        yield f"{len(pairs)} of {sum(map(len, after[1:]))} cells: {shown}{', ...' if len(pairs) > _FEW else ''}"
-
-
-def _frames(old: Path, new: Path) -> Iterator[str]:
-    import pandas as pd
-
-    before, after = (pd.read_parquet(file) for file in (old, new))
-    if list(before) != list(after):
-        yield "other columns"
-    elif len(before) != len(after):
-        yield f"{len(before)} rows -> {len(after)}"
-    else:
-        names = [str(name) for name in after if not before[name].equals(after[name])]
-        if names:
-            yield f"other values in {_some(names)}"
-
-
-def _pixels(old: Path, new: Path) -> Iterator[str]:
-    import numpy as np
-    from matplotlib.image import imread
-
-    before, after = imread(old), imread(new)
-    if before.shape != after.shape:
-        yield f"{before.shape[1]} x {before.shape[0]} pixels -> {after.shape[1]} x {after.shape[0]}"
-    elif count := int(np.any(before != after, axis=-1).sum()):
-        yield f"{count:,} of {after.shape[0] * after.shape[1]:,} pixels"
-
-
-def _words(old: Path, new: Path) -> Iterator[str]:
-    """Lines of text that differ; pictures and data within the text are left out, their own files tell."""
-    before, after = (_EMBEDDED.sub("", file.read_text(encoding="utf-8")).splitlines() for file in (old, new))
-    gone, come = set(before) - set(after), set(after) - set(before)
-    if count := max(len(gone), len(come)):
-        first = next((line for line in after if line in come), "") or next(iter(sorted(gone)), "")
-        yield f"{count} lines differ, the first: {' '.join(first.split())[:80]}"
-
-
-_COMPARE: dict[str, Callable[[Path, Path], Iterator[str]]] = {"claims.json": _claims, "numbers.tex": _macros}
-_BY_SUFFIX: dict[str, Callable[[Path, Path], Iterator[str]]] = {
-    ".csv": _cells,
-    ".parquet": _frames,
-    ".png": _pixels,
-    ".html": _words,
-    ".md": _words,
-    ".tex": _words,
-    ".json": _claims,
-}
+    yield from (f"{name}: {line}" for line in difference(folder / name, again / name))
 
 
 def _counts(again: Path, fresh: Iterable[str], new: Mapping[str, Any]) -> dict[str, int]:
     """How many of each kind were compared."""
     names = list(fresh)
-    claims = again / "claims.json"
     return {
-        "claims": len(json.loads(claims.read_text(encoding="utf-8"))) if claims.exists() else 0,
-        "numbers": len(_MACRO.findall((again / "numbers.tex").read_text(encoding="utf-8"))),
+        "claims": len(json.loads((again / "claims.json").read_text(encoding="utf-8"))["claims"]),
+        "numbers": len(MACRO.findall((again / "numbers.tex").read_text(encoding="utf-8"))),
         "tables": sum(name.startswith("tables/") and name.endswith(".csv") for name in names),
         "figures": sum(name.startswith("figures/") and name.endswith(".csv") for name in names),
         "runs": len(new["runs"]),
     }
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
-    return ", ".join(map(str, names[:_FEW])) + more
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) and value else json.dumps(value)
