@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
@@ -15,7 +15,7 @@ from analysis.correlations import ALL, by_step, by_variable
 from analysis.load import Results
 from analysis.material import Material
 from analysis.prediction import SAMPLES, common_data
-from analysis.style import PAGE, Drawn, empty, handles_below, span
+from analysis.style import PAGE, Drawn, empty, handles_below, span, wrap
 from analysis.words import brackets, few_tasks, plural, short_task
 
 _MAP = colormaps["RdBu_r"]
@@ -35,27 +35,35 @@ def draw(material: Material) -> list[Drawn]:
     steps = steps[steps["method"] == "spearman"].dropna(subset=["value"])
     if cells.empty:
         return []
-    width = span(material.width)
-    stacked, rows = width < PAGE, cells["row"].nunique()
-    height = _CELL * rows + 0.75
-    if stacked:
-        figure = Figure(figsize=(width, height + 2.3), layout="constrained")
-        upper, lower = figure.subplots(2, 1, height_ratios=[height, 2.3])
-    else:
-        figure = Figure(figsize=(width, max(height, 2.5)), layout="constrained")
-        tasks = cells["task"].nunique()
-        upper, lower = figure.subplots(1, 2, width_ratios=[2.0 + 0.42 * tasks, 2.6])
-    _heat(upper, cells)
+    figure, upper, lower, below = _layout(span(material.width), cells)
+    _heat(upper, cells, narrow=below is not None)
     _over_steps(lower, steps)
     used = [sample for sample in SAMPLES if _of(steps, *sample).size]
     handles = [
         Line2D([], [], color=_LOOKS[each][0], ls=_LOOKS[each][1], label=f"{each[0]} error, {each[1]}")
         for each in used
     ]
-    handles_below(figure, handles)
+    if below is None:
+        handles_below(figure, handles)
+    elif handles:
+        below.legend(handles=handles, loc="outside lower center")
     data = pd.concat([cells.drop(columns="row").assign(step=0), steps.assign(task=ALL)], ignore_index=True)
     title = "Correlations by task and horizon"
     return [Drawn("correlation_map", title, _caption(results, cells, steps), figure, data)]
+
+
+def _layout(width: float, cells: pd.DataFrame) -> tuple[Figure, Axes, Axes, SubFigure | None]:
+    """The figure, the panels of the map and of the steps, and where the legend goes if they lie one above the other."""
+    narrow = width < PAGE
+    height = _CELL * (1.4 if narrow else 1) * cells["row"].nunique() + 0.75
+    if narrow:
+        figure = Figure(figsize=(width, height + 2.6), layout="constrained")
+        over, below = np.ravel(np.asarray(figure.subfigures(2, 1, height_ratios=[height, 2.6])))
+        return figure, over.subplots(), below.subplots(), below
+    figure = Figure(figsize=(width, max(height, 2.5)), layout="constrained")
+    tasks = cells["task"].nunique()
+    upper, lower = figure.subplots(1, 2, width_ratios=[2.0 + 0.42 * tasks, 2.6])
+    return figure, upper, lower, None
 
 
 def _cells(results: Results) -> pd.DataFrame:
@@ -72,7 +80,7 @@ def _cells(results: Results) -> pd.DataFrame:
     return data.assign(row=data["words"] + "|" + data["sample"]).reset_index(drop=True)
 
 
-def _heat(axis: Axes, cells: pd.DataFrame) -> None:
+def _heat(axis: Axes, cells: pd.DataFrame, *, narrow: bool) -> None:
     rows, tasks = list(dict.fromkeys(cells["row"])), list(dict.fromkeys(cells["task"]))
     values = np.full((len(rows), len(tasks)), np.nan)
     for line in cells.to_dict("records"):
@@ -83,19 +91,21 @@ def _heat(axis: Axes, cells: pd.DataFrame) -> None:
         axis.text(
             j,
             i,
-            text,
+            text.replace("0.", ".") if narrow else text,
             ha="center",
             va="center",
-            fontsize=6.5,
+            fontsize=5.5 if narrow else 6.5,
             fontweight="bold" if clear else "normal",
             color=_ink(line["value"]),
         )
     shown = np.ma.masked_invalid(values)
     axis.imshow(shown, cmap=_MAP, vmin=-1, vmax=1, aspect="auto", interpolation="nearest")
-    axis.set_yticks(range(len(rows)), [_row_name(cells, row) for row in rows])
+    axis.set_yticks(range(len(rows)), [wrap(_row_name(cells, row), 1.0 if narrow else 9) for row in rows])
     names = ["all tasks" if task == ALL else short_task(task) for task in tasks]
-    slant = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if len(tasks) > 1 else {}
-    axis.set_xticks(range(len(tasks)), names, **slant)
+    axis.set_xticks(range(len(tasks)), names)
+    if len(tasks) > 1:
+        for label in axis.get_xticklabels():
+            label.set(rotation=40, ha="right", rotation_mode="anchor")
     axis.tick_params(length=0)
     axis.grid(visible=False)
     axis.spines[:].set_visible(False)
