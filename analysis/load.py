@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,9 @@ from analysis.cache import read_runs
 from analysis.frames import RunData, frames
 from analysis.labels import design_labels
 from analysis.pictures import Forecasts
-from analysis.results import AXES, COSTS, KEYS, Results
+from analysis.results import AXES, COSTS, KEYS, Read, Results
 from analysis.study import PlannedRun, Study, read_study
+from analysis.unbundle import unbundle
 from analysis.versions import base, configured, keyed, named_apart
 from analysis.words import plural
 from harness.config import RunConfig
@@ -27,19 +30,33 @@ def load(studies: Sequence[Path], progress: Progress | None = None, *, cache: bo
     """Reads the studies' run directories; a run that two studies share counts once.
 
     Args:
-        studies: directories RUNS/<study>.
+        studies: directories RUNS/<study>, and bundles (`analysis.bundle`).
         progress: is told how many runs are read, of how many.
         cache: whether what was read before of finished runs is used, and kept (`analysis.cache`).
 
     Raises:
-        UserError: no study was given, or one cannot be read; damaged runs are notes instead.
+        UserError: no study was given, or one cannot be read, or a bundle was changed; damaged runs are notes instead.
     """
     if not studies:
         raise UserError("name at least one study to report on")
-    read = named_apart([read_study(path) for path in dict.fromkeys(Path(p).absolute() for p in studies)])
-    paths = dict.fromkeys(run.path for study in read for run in study.runs)
-    data = read_runs(list(paths), progress, keep=cache)
-    return assembled(read, data)
+    read: list[Study] = []
+    data: dict[Path, RunData] = {}
+    folders = []
+    for path in dict.fromkeys(Path(study).absolute() for study in studies):
+        if path.is_file():
+            bundle = unbundle(path)
+            folders.append(bundle.folder)
+            read += bundle.studies
+            data |= bundle.data
+        else:
+            read.append(read_study(path))
+    read = named_apart(read)
+    paths = dict.fromkeys(run.path for study in read for run in study.runs if run.path not in data)
+    data |= read_runs(list(paths), progress, keep=cache)
+    results = assembled(read, data)
+    for folder in folders:  # read from as long as the results are used
+        weakref.finalize(results.pictures, shutil.rmtree, folder, ignore_errors=True)
+    return results
 
 
 def assembled(read: Sequence[Study], data: Mapping[Path, RunData]) -> Results:
@@ -81,6 +98,7 @@ def assembled(read: Sequence[Study], data: Mapping[Path, RunData]) -> Results:
         by_kind["evaluated"],
         found.versions,
         Forecasts({run.id: str(run.path) for run in planned}),
+        Read(tuple(read), {path: run.facts for path, run in data.items()}),
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from analysis.load import Results
+    from analysis.results import Results
 
 MANIFEST = "manifest.json"
 PACKAGES = ("world-models-study", "numpy", "scipy", "pandas", "matplotlib")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import pandas as pd
@@ -28,6 +29,19 @@ COSTS = (
 KEYS = ("run", "design", "task", "seed")
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Read:
+    """What results were assembled from: enough, with the frames, to assemble them again.
+
+    Attributes:
+        studies: before versions of a run are told apart.
+        facts: what is known of every run directory beside its records (`frames.RunData.facts`).
+    """
+
+    studies: tuple[Study, ...] = ()
+    facts: Mapping[Path, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -55,6 +69,7 @@ class Results:
         versions: what the results of the same runs by several versions of the code are called, in the order of the
             studies; empty where every run was made once.
         pictures: the forecasts that runs kept.
+        read: what was read.
     """
 
     studies: tuple[Study, ...]
@@ -68,6 +83,7 @@ class Results:
     evaluated: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=[*KEYS, *EVALUATED]))
     versions: tuple[str, ...] = ()
     pictures: Forecasts = field(default_factory=lambda: Forecasts({}), repr=False, compare=False)
+    read: Read = field(default_factory=Read, repr=False, compare=False)
     computed: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
