@@ -68,7 +68,10 @@ class Claim:
         if not outcome.primary or not all(map(has_interval, outcome.primary)):
             secondary = [*outcome.primary, *outcome.secondary]
             missing = [*unfinished, *_without_scale(runs), *outcome.missing]
-            why = _no_interval(runs, outcome.primary, remarks, missing)
+            missing = missing or [
+                "further seeds: of what there is no seed has a second one, or nothing varies"
+            ]
+            why = _no_interval(runs, outcome.primary, remarks)
             return replace(found, secondary=secondary, why=why, missing=missing)
         mixed = mixed_makes(evidence.results.runs[evidence.results.runs["run"].isin(need.runs)])
         return replace(
@@ -120,9 +123,7 @@ def _excluded(runs: pd.DataFrame) -> list[str]:
     return [f"{plural(left, 'diverged run')} {are} left out (report.diverged: exclude)"] if left else []
 
 
-def _no_interval(
-    runs: pd.DataFrame, primary: Sequence[Computed], remarks: Sequence[str], missing: Sequence[str]
-) -> str:
+def _no_interval(runs: pd.DataFrame, primary: Sequence[Computed], remarks: Sequence[str]) -> str:
     """Why a primary number has no interval."""
     models = runs[runs["agent"] == "model"]
     done = int(models["state"].isin(ENDED).sum())
@@ -133,8 +134,6 @@ def _no_interval(
     said = [f"{what if without else 'nothing can be computed'}: {of_models}"]
     said += [each.note for each in without if each.note]
     said += remarks
-    if not missing and not remarks:
-        said.append("the values that there are do not vary, or have a single seed")
     return "".join(f"{capital(each)}. " for each in dict.fromkeys(said)).strip()
 
 

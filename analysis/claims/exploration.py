@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from analysis.claims.associations import correlated
@@ -71,14 +72,9 @@ def _compute(evidence: Evidence, options: ClaimSpec) -> Outcome:
 
 def _decomposed(rows: pd.DataFrame, level: float) -> tuple[Computed, list[Computed]]:
     """The share of the data less that of the model, and all shares."""
-    found = decompose(
-        rows["data"].tolist(),
-        rows["form"].tolist(),
-        rows["task"].tolist(),
-        rows["seed"].tolist(),
-        rows["value"].to_numpy(float),
-        level=level,
-    )
+    data, form, task, seed = (rows[name].tolist() for name in ("data", "form", "task", "seed"))
+    with np.errstate(invalid="ignore", divide="ignore"):  # scores that do not vary have no shares
+        found = decompose(data, form, task, seed, rows["value"].to_numpy(float), level=level)
     used = rows.dropna(subset=["value"])
     words = "share of the variance of the normalised score that goes with"
     note = f"{found.left_out} runs are left out: their seed has not all cells" if found.left_out else ""
