@@ -63,7 +63,8 @@ def wilson(successes: int, trials: int, z: float = 1.959964) -> tuple[float, flo
     p, n = successes / trials, trials
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    low, high = max(0.0, centre - half), min(1.0, centre + half)
+    return min(low, p), max(high, p)  # rounding may leave 0 or 1 out
 
 
 def enough(found: Sequence[Power], claim: str) -> int | None:

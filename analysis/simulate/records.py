@@ -162,7 +162,7 @@ def _open_loops(config: RunConfig, run: Reached, at: npt.NDArray[np.int64], tota
     names = list(run.errors)
     parts = [_lists(config, run, name, factor) for name in names]
     count, several = len(iteration), len(names)
-    if not several:
+    if not several or not count:
         return {"iteration": iteration[:0]}
     found: dict[str, Column] = dict(_points(config, run, np.repeat(iteration, several)))
     found |= {
@@ -228,7 +228,7 @@ def _texts(kind: str, columns: dict[str, Column]) -> Iterator[str]:
             broken = ~np.isfinite(column) if column.ndim == 1 else ~np.isfinite(column).all(axis=1)
             for row in np.flatnonzero(broken):
                 missing[row].append(name)
-    named = [f',"nonfinite":{json.dumps(sorted(names))}' if names else "" for names in missing]
+    named = [f',"nonfinite":{json.dumps(sorted(names), separators=(",", ":"))}' if names else "" for names in missing]
     return (form % row for row in zip(*map(_json, columns.values()), named, strict=True))
 
 
