@@ -17,7 +17,7 @@ import numpy.typing as npt
 from analysis.inference.estimate import LEVEL, RESAMPLES, Estimate, Floats, generator
 from analysis.inference.pivot import mean_and_error, studentised, welch
 from analysis.inference.shares import binomial, ordering, score_interval
-from analysis.inference.strata import ByTask, Strata, variances
+from analysis.inference.strata import ByTask, Strata, moments
 
 _CUT = 0.25  # of the runs, at either end of the interquartile mean
 _ROUNDING = 1e-9
@@ -121,7 +121,7 @@ def interquartile(values: Floats, count: npt.NDArray[np.int64]) -> tuple[Floats,
     value = np.sum(ranked * weight * kept, axis=-1) / share
     low = np.min(np.where(kept, ranked, np.inf), axis=-1)[..., None, None]
     high = np.max(np.where(kept, ranked, -np.inf), axis=-1)[..., None, None]
-    error, df = welch(variances(np.clip(values, low, high), count), count)
+    error, df = welch(moments(np.clip(values, low, high), count)[1], count)
     inside = kept.sum(axis=-1)
     return value, error / share, df * np.maximum(inside - 1, _LEAST_DF) / max(len(weights) - 1, 1)
 

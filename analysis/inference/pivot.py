@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy import special
 
 from analysis.inference.estimate import BOOTSTRAP_SEEDS, RESAMPLES, Estimate, Floats, generator
-from analysis.inference.strata import Strata, means, variances
+from analysis.inference.strata import Strata, moments
 
 Statistic = Callable[[Floats, npt.NDArray[np.int64]], tuple[Floats, Floats, Floats]]
 """Of packed values [..., T, S] and their count [T]: an estimate, its standard error and degrees of freedom, [...]."""
@@ -94,8 +94,9 @@ def studentised(strata: Strata, statistic: Statistic, *key: object) -> Pivot:
 
 def mean_and_error(values: Floats, count: npt.NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
     """The mean over tasks of the means over seeds, as a `Statistic`."""
-    error, df = welch(variances(values, count), count)
-    return np.asarray(means(values, count).mean(axis=-1)), error, df
+    means, spread = moments(values, count)
+    error, df = welch(spread, count)
+    return np.asarray(means.mean(axis=-1)), error, df
 
 
 def welch(spread: Floats, count: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:

@@ -58,11 +58,11 @@ class Strata:
 
     def means(self) -> Floats:
         """Of each task, num_tasks."""
-        return means(self.values, self.count)
+        return moments(self.values, self.count)[0] if self.tasks else np.empty(0)
 
     def variances(self) -> Floats:
         """Sample variances of each task, num_tasks; NaN where there is one seed."""
-        return variances(self.values, self.count)
+        return moments(self.values, self.count)[1] if self.tasks else np.empty(0)
 
     def bootstrap(
         self,
@@ -90,15 +90,15 @@ class Strata:
         return np.asarray(drawn, dtype=np.float64)
 
 
-def means(values: Floats, count: npt.NDArray[np.int64]) -> Floats:
-    """Means of packed values [..., T, S], the first `count` [T] of each row: [..., T]."""
-    return np.asarray(np.nansum(values, axis=-1) / count, dtype=np.float64)
+def moments(values: Floats, count: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """Means and sample variances of packed values [..., T, S], the first `count` [T] of each row: both [..., T].
 
-
-def variances(values: Floats, count: npt.NDArray[np.int64]) -> Floats:
-    """Sample variances of packed values [..., T, S]: [..., T]; NaN of one value, exactly 0 of equal ones."""
-    centred = values - means(values, count)[..., None]
-    squares = np.nansum(centred**2, axis=-1)
-    same = np.nanmax(values, axis=-1) == np.nanmin(values, axis=-1)
-    spread = np.where(same, 0.0, squares) / np.maximum(count - 1, 1)
-    return np.asarray(np.where(count > 1, spread, np.nan), dtype=np.float64)
+    The variance is NaN of one value, and exactly 0 of equal ones.
+    """
+    first = values[..., :1]
+    from_first = values - first
+    from_first[..., np.arange(values.shape[-1]) >= count[:, None]] = 0
+    sums = from_first.sum(axis=-1)
+    squares = np.einsum("...s,...s->...", from_first, from_first) - sums**2 / count
+    spread = np.where(count > 1, np.maximum(squares, 0) / np.maximum(count - 1, 1), np.nan)
+    return np.asarray(first[..., 0] + sums / count), np.asarray(spread)
