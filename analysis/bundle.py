@@ -7,6 +7,7 @@ digest of each file. Equal contents make equal bytes.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import io
@@ -160,7 +161,7 @@ def _study(study: Study, folders: Mapping[Path, str], called: Any) -> dict[str, 
     content = {
         "folder": folders[study.path],
         "digests": study.digests,
-        "spec": study.spec.model_dump(mode="json"),
+        "spec": study.spec.model_dump(mode="json", exclude_none=True),
     }
     return content | {"notes": list(study.notes), "defined": sorted(study.defined), "runs": runs}
 
@@ -239,4 +240,5 @@ def _write(file: Path, contents: Mapping[str, bytes]) -> None:
     except OSError as error:
         raise UserError(f"{file} cannot be written: {error.strerror or error}") from error
     finally:
-        side.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            side.unlink(missing_ok=True)

@@ -177,7 +177,7 @@ def part_of(pictures: Pictures) -> dict[str, Array]:
     """The arrays of an npz that holds what was looked at, and stands for the whole in the same figures."""
     shapes = {name: list(stack.shape) for name, stack in pictures.items()}
     arrays: dict[str, Array] = {META: np.array(json.dumps(shapes, sort_keys=True))}
-    for name, stack in pictures.items():
+    for name, stack in sorted(pictures.items()):
         if stack.whole:
             arrays[name] = np.asarray(stack)
         else:
