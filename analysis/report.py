@@ -50,17 +50,18 @@ def build_report(
     figures: Sequence[str] = (),
     formats: Sequence[str] = DEFAULT_FORMATS,
     width: Width = "auto",
+    bundle: Path | None = None,
     progress: Progress | None = None,
 ) -> ReportResult:
     """Reads the studies and writes their report.
 
     Args:
-        studies: directories RUNS/<study>; the report covers them together.
-        out: where to; by default RUNS/<study>/report (of several: RUNS/<first>/report+<others>). An existing report
-            there is kept as <out>.previous.
+        studies: directories RUNS/<study>, or bundles; the report covers them together.
+        out: where to; by default what `report_folder` says. An existing report there is kept as <out>.previous.
         figures: only these (names of `FIGURES`), written into <out>/figures, the rest left as it is; none: all of it.
         formats: pdf, png, svg or pgf; the HTML needs png, which is then made as well.
         width: of the figures: a column or a page of a paper, or what each needs.
+        bundle: the file to export results and report to, if any (`analysis.bundle`).
         progress: told of each step.
 
     Raises:
@@ -69,7 +70,7 @@ def build_report(
     chosen(figures)
     formats = check_formats(formats)
     target = report_folder(studies, out)
-    if not figures and target.exists() and any(target.iterdir()) and not (target / MANIFEST).exists():
+    if not figures and not _is_report(target, drawn_into=out is None):
         raise UserError(f"{target} is not a report; move it away, or name another folder")
     material = _material(studies, width, progress)
     if figures:
@@ -82,6 +83,10 @@ def build_report(
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
         raise
+    if bundle is not None:
+        from analysis.bundle import export
+
+        export(material.results, target, bundle)
     moved = [target / path.relative_to(beside) for path in result.figures]
     return ReportResult(target / "index.html", result.score_table, result.claims_table, result.notes, moved)
 
@@ -103,7 +108,9 @@ def report_again(
 
 
 def report_folder(studies: Sequence[Path], out: Path | None = None) -> Path:
-    """Where the report of these studies is, unless `out` says.
+    """Where the report of these studies is: `out`, else RUNS/<study>/report, BUNDLE-report beside a bundle.
+
+    Of several: the folder of the first, its name followed by the names of the others, `report+offline`.
 
     Raises:
         UserError: a file is in the way, or there is no study.
@@ -111,8 +118,11 @@ def report_folder(studies: Sequence[Path], out: Path | None = None) -> Path:
     paths = list(dict.fromkeys(Path(path).absolute() for path in studies))
     if not paths:
         raise UserError("name at least one study to report on")
-    names = [path.name for path in paths[1:]]
-    target = (Path(out) if out is not None else paths[0] / "+".join(["report", *names])).absolute()
+    first, names = paths[0], [path.stem if path.is_file() else path.name for path in paths[1:]]
+    default = first.with_name(f"{first.stem}-report") if first.is_file() else first / "report"
+    target = (
+        Path(out) if out is not None else default.with_name("+".join([default.name, *names]))
+    ).absolute()
     if any(part.is_file() for part in (target, *target.parents)):
         raise UserError(f"{target} is, or lies under, a file; name a folder for the report")
     return target
@@ -126,6 +136,12 @@ def _material(
 
     told = functools.partial(progress, "reading runs") if progress is not None else None
     return Material(load(studies, told, cache=cache), width)
+
+
+def _is_report(target: Path, *, drawn_into: bool) -> bool:
+    """Whether a report may take this place: there is one, or nothing, or single figures that were drawn into it."""
+    names = {path.name for path in target.iterdir()} if target.exists() else set()
+    return not names or MANIFEST in names or (drawn_into and names == {"figures"})
 
 
 def _previous(target: Path) -> dict[str, Any] | None:

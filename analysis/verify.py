@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import tempfile
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ class Verification:
     """How the report on disk differs from one that is made now; each difference a line, in the order of the files.
 
     Attributes:
-        report: its folder.
+        report: its folder, or the bundle that holds it.
         data: runs, plans and study files that changed since.
         code: the commit and the versions that changed since.
         edited: files that are not as the report wrote them, and what the manifest gets wrong of itself.
@@ -67,18 +68,35 @@ def verify(
 
     Args:
         studies: as `build_report` takes them.
-        out: where the report is; by default where `build_report` puts it.
+        out: where the report is; by default where `build_report` puts it, of a single bundle the one that it holds.
         progress: told of the steps.
 
     Raises:
         UserError: there is no report, or a study cannot be read.
     """
-    folder = report_folder(studies, out)
-    made = _manifest(folder).get("made", {})
     with tempfile.TemporaryDirectory(prefix="wm-verify-") as temporary:
         again = Path(temporary) / "report"
+        bundle = (
+            Path(studies[0]) if out is None and len(studies) == 1 and Path(studies[0]).is_file() else None
+        )
+        folder = _taken_out(bundle, Path(temporary)) if bundle else report_folder(studies, out)
+        made = _manifest(folder).get("made", {})
         report_again(studies, again, made if isinstance(made, dict) else {}, progress)
-        return compared(folder, again)
+        found = compared(folder, again)
+        return replace(found, report=bundle) if bundle else found
+
+
+def _taken_out(bundle: Path, folder: Path) -> Path:
+    """The report that a bundle holds, as files."""
+    inside = folder / "bundle"
+    try:
+        with zipfile.ZipFile(bundle) as opened:
+            opened.extractall(inside, [name for name in opened.namelist() if name.startswith("report/")])
+    except (OSError, zipfile.BadZipFile) as error:
+        raise UserError(f"{bundle} is no bundle, or is damaged: {error}") from error
+    if not (inside / "report" / MANIFEST).exists():
+        raise UserError(f"{bundle} holds no report to verify; name the folder of one with --out")
+    return inside / "report"
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

@@ -167,7 +167,7 @@ def _version(study: Study, runs: int) -> dict[str, Any]:
 
 def _report(study: Study) -> dict[str, Any]:
     """The section `report`, its defaults written out: they may be others in a later version of this code."""
-    return ReportSpec.model_validate(study.report).model_dump(mode="json", exclude_none=True)
+    return ReportSpec.model_validate(study.report).model_dump(mode="json")
 
 
 def _read(path: Path) -> bytes | None:

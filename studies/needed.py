@@ -145,7 +145,7 @@ def _others(plans: Sequence[Plan]) -> list[Source]:
 
 
 def _declared(spec: ReportSpec | None) -> frozenset[str]:
-    return frozenset(spec.claims.model_dump(exclude_none=True) if spec else ())
+    return frozenset(spec.claims.model_dump() if spec else ())
 
 
 def _needed(name: str, given: Sequence[Source], others: Callable[[], list[Source]]) -> Needed:

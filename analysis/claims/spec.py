@@ -5,7 +5,14 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 Diverged = Literal["random", "exclude"]
 
@@ -70,6 +77,11 @@ class Claims(_Strict):
         if not isinstance(content, dict):
             return content
         return {name: {} if options is None else options for name, options in content.items()}
+
+    @model_serializer(mode="wrap")
+    def _declared(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Without the claims that are not declared: null would declare them."""
+        return {name: options for name, options in handler(self).items() if options is not None}
 
 
 CLAIMS = tuple(Claims.model_fields)

@@ -116,7 +116,7 @@ def _versions(path: Path) -> Iterator[Version]:
 
 def values(spec: ReportSpec) -> dict[str, object]:
     """A section by dotted name; a claim that is not declared has no key."""
-    content: dict[str, Any] = spec.model_dump(mode="json", exclude_none=True)
+    content: dict[str, Any] = spec.model_dump(mode="json")
     found = {name: value for name, value in content.items() if name != "claims"}
     for claim, options in content["claims"].items():
         found |= {claim: True} | {f"{claim}.{name}": value for name, value in options.items()}

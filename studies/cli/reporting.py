@@ -85,7 +85,7 @@ def report(
         typer.Option(
             "--export",
             metavar="FILE.zip",
-            help="Write a bundle from which the report can be made elsewhere, and no report.",
+            help="Write a bundle as well, from which the report can be made elsewhere.",
         ),
     ] = None,
     out: Annotated[
@@ -100,13 +100,10 @@ def report(
     """
     from analysis.report import build_report
 
-    _check(verify=verify, export=export, drawing=bool(figure or format_ or width), out=out)
+    _check(verify=verify, export=export, figures=figure or [], drawing=bool(format_ or width))
     paths = [_opened(name, runs) for name in study]
     if verify:
         _verify(paths, out, study)
-        return
-    if export is not None:
-        _export(paths, export)
         return
     options = {"formats": _split(format_)} if format_ else {}
     with _progress() as progress:
@@ -115,6 +112,7 @@ def report(
             out,
             figures=figure or [],
             width=(width or Width.AUTO).value,
+            bundle=export,
             progress=progress,
             **options,
         )
@@ -125,19 +123,26 @@ def report(
         say(note)
     for path in result.figures if figure else [result.index]:
         print(f"{'figure' if figure else 'report'}: {path}")
+    if export is not None:
+        print(f"bundle: {export}")
 
 
-def _check(*, verify: bool, export: Path | None, drawing: bool, out: Path | None) -> None:
+def _check(*, verify: bool, export: Path | None, figures: Sequence[str], drawing: bool) -> None:
     """Refuses options that do not go together."""
     from harness.errors import UserError
 
     if verify and export is not None:
         raise UserError("--verify and --export are two requests: make them one after the other")
-    if (verify or export is not None) and drawing:
-        which = "--verify makes the report again as it was made" if verify else "--export draws nothing"
-        raise UserError(f"{which}: leave --figure, --format and --width out")
-    if export is not None and out is not None:
-        raise UserError("--export names the file that it writes: leave --out out")
+    if verify and (figures or drawing):
+        raise UserError(
+            "--verify makes the report again as it was made: leave --figure, --format and --width out"
+        )
+    if export is not None and figures:
+        raise UserError("--export takes the whole report with it: leave --figure out")
+    if export is not None and export.suffix != BUNDLE:
+        raise UserError(
+            f"--export {export}: name a file in {BUNDLE}, such as {export.name or 'study'}{BUNDLE}"
+        )
 
 
 def _split(texts: Sequence[str]) -> list[str]:
@@ -197,12 +202,6 @@ def _told(found: Verification) -> Iterator[str]:
         yield from (f"  {line}" for line in lines[:_MANY])
         if len(lines) > _MANY:
             yield f"  and {len(lines) - _MANY} more"
-
-
-def _export(paths: Sequence[Path], file: Path) -> None:
-    from harness.errors import UserError
-
-    raise UserError(f"{file}: bundles of {len(paths)} studies cannot be written yet")
 
 
 @contextmanager

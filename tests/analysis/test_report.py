@@ -145,12 +145,14 @@ def test_a_failure_leaves_the_old_report_alone(tmp_path, monkeypatch):
     assert not list(study.glob(".report*"))
 
 
-def test_one_figure_alone(tmp_path):
+def test_one_figure_alone_and_then_the_report(tmp_path, monkeypatch):
     study = write_study(tmp_path, options=SMALL)
     result = build_report([study], figures=["scores"], formats=("pdf",))
     assert [path.name for path in result.figures] == ["scores.csv", "scores.pdf"]
     assert result.index.name == "scores.pdf"
     assert not (study / "report" / "index.html").exists()
+    monkeypatch.setattr("analysis.report.FIGURES", {"scores": FIGURES["scores"]})
+    assert build_report([study], formats=("png",)).index == study / "report" / "index.html"
     with pytest.raises(UserError, match=r"unknown figure score \(did you mean scores\?\)"):
         build_report([study], figures=["score"])
     with pytest.raises(UserError, match="unknown figure format gif"):

@@ -45,7 +45,7 @@ def versions(path, *records):
     dumped = [
         {
             "time": time,
-            "report": ReportSpec.model_validate(section).model_dump(mode="json", exclude_none=True),
+            "report": ReportSpec.model_validate(section).model_dump(mode="json"),
         }
         for time, section in records
     ]
