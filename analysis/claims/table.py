@@ -13,7 +13,7 @@ import pandas as pd
 from analysis.claims.types import Computed, Finding
 from analysis.claims.verdicts import percent
 from analysis.tables import Table, fixed, number
-from analysis.words import capital, plural
+from analysis.words import plural
 
 SCHEMA = 1
 _PLACES = 3
@@ -162,9 +162,11 @@ def _caption(findings: Sequence[Finding]) -> str:
         for found in findings
         if found.verdict == "not testable"
     ]
-    said += [
-        f"{found.id}: {capital(one.note)}." for found in findings for one in found.primary[:1] if one.note
-    ]
+    notes: dict[str, list[str]] = {}
+    for found in findings:
+        for note in dict.fromkeys(one.note for one in found.primary if one.note):
+            notes.setdefault(note, []).append(found.id)
+    said += [f"{', '.join(ids)}: {note}." for note, ids in notes.items()]
     defaults = [found.id for found in findings if not found.declared]
     if defaults:
         said.append(f"Thresholds that no study declares are defaults: {', '.join(defaults)}.")

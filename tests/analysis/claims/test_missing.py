@@ -125,6 +125,15 @@ ABLATIONS = [
 
 
 @pytest.mark.parametrize("claim", CLAIMS)
+def test_the_shipped_studies_lack_nothing_for_their_claims(claim):
+    need = HYPOTHESES[claim].needs(whole(OF_CLAIM[claim]).runs)
+    assert not need.lacking
+    assert need.runs <= set(whole(OF_CLAIM[claim]).runs["run"])
+    agents = whole(OF_CLAIM[claim]).runs.set_index("run").loc[sorted(need.runs), "agent"]
+    assert {"model", "random", "oracle"} == set(agents)
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
 def test_a_plan_that_lacks_something_says_what_and_how_to_see_it(claim):
     study, words = LACKS[claim]
     found = finding(claim, whole((study,)))
