@@ -90,8 +90,8 @@ def needed(names: Sequence[str], plans: Sequence[Plan], arguments: Sequence[str]
         arguments: how they were named.
     """
     given = [Source(text, plan.runs) for text, plan in zip(arguments, plans, strict=True)]
-    others = functools.cache(lambda: _others(plans))
-    return [_needed(name, given, others) for name in names]
+    tests = _Tests(functools.cache(lambda: _others(plans)))
+    return [tests.needed(name, given) for name in names]
 
 
 def select_for(
@@ -148,43 +148,60 @@ def _declared(spec: ReportSpec | None) -> frozenset[str]:
     return frozenset(spec.claims.model_dump() if spec else ())
 
 
-def _needed(name: str, given: Sequence[Source], others: Callable[[], list[Source]]) -> Needed:
-    from analysis.claims.findings import HYPOTHESES
-    from analysis.figures.registry import FIGURES
+class _Tests:
+    """What hypotheses say of plans; the rows of each set of studies are made once.
 
-    title = HYPOTHESES[name].title if name in HYPOTHESES else FIGURES[name].title
-    claims = [name] if name in HYPOTHESES else FIGURES[name].claims
-    if not claims:  # a figure of every run
-        return Needed(name, title, tuple(_once(given)))
-    needs = [_need(claim, given, others) for claim in claims]
-    enter = {run for need, _ in needs for run in need.runs}
-    added = tuple({source.argument: source for _, sources in needs for source in sources}.values())
-    lacking = tuple(dict.fromkeys(text for need, _ in needs for text in need.lacking))
-    return Needed(
-        name, title, tuple(run for run in _once([*given, *added]) if run.id in enter), lacking, added
-    )
+    Args:
+        others: the studies that may be added.
+    """
 
+    def __init__(self, others: Callable[[], list[Source]]) -> None:
+        from analysis.claims.findings import HYPOTHESES
 
-def _need(
-    claim: str, given: Sequence[Source], others: Callable[[], list[Source]]
-) -> tuple[Need, list[Source]]:
-    """What a claim needs, and of which further studies."""
-    from analysis.claims.findings import HYPOTHESES
+        self.hypotheses = HYPOTHESES
+        self.others = others
+        self._frames: dict[tuple[int, ...], pd.DataFrame] = {}
 
-    needs, added = HYPOTHESES[claim].needs, list(given)
-    own = {run.id for source in given for run in source.runs}
-    found = needs(_frame(added))
-    while found.lacking:
-        tried = [(other, needs(_frame([*added, other]))) for other in others() if other not in added]
-        ranked = sorted(
-            tried,
-            key=lambda one: (len(one[1].lacking), claim not in one[0].claims, -len(own & one[1].runs)),
-        )
-        if not ranked or len(ranked[0][1].lacking) >= len(found.lacking):
-            break
-        added.append(ranked[0][0])
-        found = ranked[0][1]
-    return found, added[len(given) :]
+    def needed(self, name: str, given: Sequence[Source]) -> Needed:
+        """Of a claim or a figure."""
+        from analysis.figures.registry import FIGURES
+
+        is_claim = name in self.hypotheses
+        title = self.hypotheses[name].title if is_claim else FIGURES[name].title
+        claims = [name] if is_claim else FIGURES[name].claims
+        if not claims:  # a figure of every run
+            return Needed(name, title, tuple(_once(given)))
+        needs = [self._need(claim, given) for claim in claims]
+        enter = {run for need, _ in needs for run in need.runs}
+        added = tuple({source.argument: source for _, sources in needs for source in sources}.values())
+        lacking = tuple(dict.fromkeys(text for need, _ in needs for text in need.lacking))
+        runs = tuple(run for run in _once([*given, *added]) if run.id in enter)
+        return Needed(name, title, runs, lacking, added)
+
+    def _need(self, claim: str, given: Sequence[Source]) -> tuple[Need, list[Source]]:
+        """What a claim needs, and of which further studies."""
+        added = list(given)
+        own = {run.id for source in given for run in source.runs}
+        found = self._of(claim, added)
+        while found.lacking:
+            tried = [
+                (other, self._of(claim, [*added, other])) for other in self.others() if other not in added
+            ]
+            ranked = sorted(
+                tried,
+                key=lambda one: (len(one[1].lacking), claim not in one[0].claims, -len(own & one[1].runs)),
+            )
+            if not ranked or len(ranked[0][1].lacking) >= len(found.lacking):
+                break
+            added.append(ranked[0][0])
+            found = ranked[0][1]
+        return found, added[len(given) :]
+
+    def _of(self, claim: str, sources: Sequence[Source]) -> Need:
+        key = tuple(map(id, sources))
+        if key not in self._frames:
+            self._frames[key] = _frame(sources)
+        return self.hypotheses[claim].needs(self._frames[key])
 
 
 def _once(sources: Iterable[Source]) -> list[StoredRun]:

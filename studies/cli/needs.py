@@ -170,7 +170,7 @@ def _show_next(
     commands: Sequence[str],
     arguments: Sequence[str],
 ) -> None:
-    if failed := sorted({run.study for run in left if states[run.hex] == "failed"}):
+    if failed := sorted({run.study for run in left if states[run.hex].startswith("failed")}):
         print(f"\nsome of them failed: {' and '.join(f'wm retry {name}' for name in failed)}, then")
     for command in commands:
         print(f"\nnext: {command}\n  or: {command.replace('wm run', 'wm submit', 1)}")
