@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
@@ -31,7 +31,7 @@ class TaskRanks:
         tau: Kendall's tau-b of the designs' means over all seeds, its interval of the designs as the sample; n counts
             them.
         first, second: tau between disjoint halves of the seeds, within either condition, averaged over splits.
-        ceiling: the lower of these.
+        ceiling: the lower of these; below 0 by chance only, where nothing tells the designs apart.
         across: tau between the conditions, of the same halves.
         designs, seeds: that both conditions have complete.
     """
@@ -89,23 +89,41 @@ def rank_mismatch(
         key: names the estimate, for the splits where there are too many to take them all.
         level: of the two-sided intervals.
     """
-    found, parts, missing = [], [], []
+    blocks, missing = {}, []
     for task in sorted(set(map(str, first["task"])) | set(map(str, second["task"]))):
         block = _complete(first[first["task"] == task], second[second["task"] == task], value)
         S, D = block.shape[1:]
-        if D < MIN_DESIGNS or S < MIN_SEEDS:
-            have = f"{D} designs on {S} common seeds under both conditions"
-            missing.append(f"{task}: {have}; {MIN_DESIGNS} designs on {MIN_SEEDS} seeds are needed")
+        if D >= MIN_DESIGNS and S >= MIN_SEEDS:
+            blocks[task] = block
             continue
+        have = f"{D} designs on {S} common seeds under both conditions"
+        missing.append(f"{task}: {have}; {MIN_DESIGNS} designs on {MIN_SEEDS} seeds are needed")
+    return mismatch_of(blocks, *key, missing=missing, level=level)
+
+
+def mismatch_of(
+    blocks: Mapping[str, Floats], *key: object, missing: Sequence[str] = (), level: float = LEVEL
+) -> RankMismatch:
+    """The same from complete data.
+
+    Args:
+        blocks: by task, 2 conditions x at least 4 seeds x designs.
+        key: for the splits.
+        missing: what to say about other tasks.
+        level: of the two-sided intervals.
+    """
+    if not blocks:
+        return RankMismatch(Estimate(np.nan, np.nan, np.nan, 0, "none", level), np.nan, np.nan, [], missing)
+    found, gaps, spread, count = [], [], [], []
+    for task, block in blocks.items():
         whole, without = agreement(block, *key)
         found.append(_task_ranks(task, block, whole, level))
-        parts.append((_gap(whole), S * _gap(whole) - (S - 1) * _gap(without)))
-    if not found:
-        return RankMismatch(Estimate(np.nan, np.nan, np.nan, 0, "none", level), np.nan, np.nan, [], missing)
-    count = np.array([len(pseudo) for _, pseudo in parts])
-    error, df = welch(np.array([pseudo.var(ddof=1) for _, pseudo in parts]), count)
-    mean = float(np.mean([gap for gap, _ in parts]))
-    pivot = Pivot(mean, float(error), float(df), int(count.sum()))
+        gaps.append(float(_gap(whole)))
+        seeds = len(without)
+        spread.append(float(((seeds - 1) * _gap(without)).var(ddof=1)))  # of the pseudovalues
+        count.append(seeds)
+    error, df = welch(np.array(spread), np.array(count))
+    pivot = Pivot(float(np.mean(gaps)), float(error), float(df), sum(count))
     ceiling, across = (
         float(np.mean([getattr(each, name) for each in found])) for name in ("ceiling", "across")
     )

@@ -12,6 +12,7 @@ from analysis.inference.estimate import Floats
 
 _PULL = 2  # runs' worth by which a task's share is drawn to the mean of all, where its variance is computed
 _HALVINGS = 40
+_TINY = 1e-15
 
 
 def score_interval(
@@ -42,18 +43,13 @@ def score_interval(
     ratio = np.divide(own.sum(axis=-1), common, out=np.ones_like(common), where=common > _TINY)
     squared = ratio * (special.ndtri((1 + level) / 2) / shares.shape[-1]) ** 2
 
-    def end(outside: float) -> Floats:
-        inner, outer = found, np.full_like(found, outside)
-        for _ in range(_HALVINGS):
-            middle = (inner + outer) / 2
-            inside = (middle - found) ** 2 <= squared * variance(middle[..., None]).sum(axis=-1)
-            inner, outer = np.where(inside, middle, inner), np.where(inside, outer, middle)
-        return np.asarray(outer, dtype=np.float64)
-
-    return end(0.0), end(1.0)
-
-
-_TINY = 1e-15
+    inner = np.stack([found, found])
+    outer = np.stack([np.zeros_like(found), np.ones_like(found)])
+    for _ in range(_HALVINGS):
+        middle = (inner + outer) / 2
+        inside = (middle - found) ** 2 <= squared * variance(middle[..., None]).sum(axis=-1)
+        inner, outer = np.where(inside, middle, inner), np.where(inside, outer, middle)
+    return outer[0], outer[1]
 
 
 def binomial(count: npt.NDArray[np.int64]) -> Callable[[Floats], Floats]:
