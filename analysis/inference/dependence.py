@@ -130,6 +130,8 @@ def reliability(
     (Spearman 1904, American J. Psychology 15:72).
     """
     runs = pack(design, task, (values,), means=False)
+    if not runs.tasks:
+        return float("nan")
     x = runs.values[0].reshape(len(runs.tasks), len(runs.designs), -1)  # [T, D, S]
     count = np.isfinite(x).sum(axis=2)
     several = np.where(count > 1, count, np.nan)
