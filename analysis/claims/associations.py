@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
 from analysis.claims.sample import counted
 from analysis.claims.types import Computed
+from analysis.evidence import place_name
 from analysis.inference.correlation import METHODS, Correlation, Method, correlate
 from analysis.inference.correlation import difference as differ
-from analysis.inference.dependence import dependent
-from analysis.inference.estimate import Estimate, Floats
+from analysis.inference.dependence import dependent, simpson
+from analysis.inference.estimate import Estimate
 from analysis.inference.pooling import pool_correlations
 from analysis.tables import number
 from analysis.words import short_task
@@ -22,9 +25,9 @@ _SCORE = "the final normalised score"
 def correlation(
     rows: pd.DataFrame, x: str, y: str, level: float, method: Method = "spearman", **how: object
 ) -> Correlation:
-    """Of two columns over designs (`form` where there is one), within tasks (`stratum` where there is one)."""
+    """Of two columns over designs (`form` where there is one), within places (`stratum` where there is one)."""
     design, task = (
-        rows[name if name in rows else other] for name, other in (("form", "design"), ("stratum", "task"))
+        rows[name if name in rows else other] for name, other in (("form", "design"), ("stratum", "place"))
     )
     given = how.pop("given", None)
     return correlate(
@@ -117,8 +120,8 @@ def _each(used: pd.DataFrame, everything: pd.DataFrame, level: float) -> list[Co
 
 def _differ(used: pd.DataFrame, level: float, **how: object) -> Estimate:
     columns = (used[name].to_numpy(float) for name in ("reward_error", "image_error", "final"))
-    design, task = used["design"].tolist(), used["task"].tolist()
-    return differ(design, task, *columns, level=level, **how)  # type: ignore[arg-type]  # method, how and over
+    design, place = used["design"].tolist(), used["place"].tolist()
+    return differ(design, place, *columns, level=level, **how)  # type: ignore[arg-type]  # method, how and over
 
 
 def _differences(used: pd.DataFrame, level: float) -> list[Computed]:
@@ -133,10 +136,10 @@ def _differences(used: pd.DataFrame, level: float) -> list[Computed]:
     ]
     repeated = _differ(used, level, method="pearson", how="repeated", over="runs")
     found.append(counted("repeated", f"{words}, repeated measures over runs", repeated, used, of="designs"))
-    tasks = list(dict.fromkeys(used["task"]))
-    for task in tasks if len(tasks) > 1 else ():
-        here = used[used["task"] == task]
-        name = short_task(task)
+    places = list(dict.fromkeys(used["place"]))
+    for place in places if len(places) > 1 else ():
+        here = used[used["place"] == place]
+        name = _name(place, places)
         found.append(counted(f"task.{name}", f"{words}, on {name}", _differ(here, level), here, of="designs"))
     return found
 
@@ -146,24 +149,27 @@ def _of_tasks(used: pd.DataFrame, level: float) -> list[Computed]:
     found = []
     for error in ("image", "reward"):
         within = correlation(used, f"{error}_error", "final", level).by_task
-        sizes = used.groupby("task", sort=False)["design"].nunique()
+        sizes = used.groupby("place", sort=False)["design"].nunique()
         if len(within) < 2:
             continue
         pooled = pool_correlations(
-            list(within.values()), [int(sizes[task]) for task in within], "spearman", level=level
+            list(within.values()), [int(sizes[place]) for place in within], "spearman", level=level
         )
         words = f"Spearman's rho of {error} error and {_SCORE}, pooled over tasks (random effects)"
-        note = f"I² {100 * pooled.i2:.0f} %, tau² {number(pooled.tau2)}, Q's p {number(pooled.p)}"
+        differ_by = f"I² {100 * pooled.i2:.0f} %, tau² {number(pooled.tau2)}, Q's p {number(pooled.p)}"
+        note = differ_by if np.isfinite(pooled.i2) else ""
         found.append(counted(f"{error}.tasks", words, pooled.estimate, used, note, of="tasks"))
     return found
 
 
 def _one_test(used: pd.DataFrame, level: float) -> list[Computed]:
     """Williams' test, on designs as if the tasks were one."""
-    image, reward = (correlation(used, f"{error}_error", "final", level) for error in ("image", "reward"))
-    between = correlation(used, "image_error", "reward_error", level)
+    image, reward = (
+        correlation(used, f"{error}_error", "final", level, "pearson") for error in ("image", "reward")
+    )
+    between = correlation(used, "image_error", "reward_error", level, "pearson")
     tested = dependent(-image.value, -reward.value, between.value, image.designs, "williams")
-    words = "Williams' t of the two dependent correlations"
+    words = "Williams' t of the two dependent correlations (Pearson's r)"
     note = f"p {number(tested.p)}, {image.designs - 3} degrees of freedom"
     return [_plain("williams", words, tested.statistic, used, note)]
 
@@ -181,12 +187,20 @@ def _influence(used: pd.DataFrame, level: float) -> list[Computed]:
         moved = {name: value for name, value in moved.items() if np.isfinite(value)}
         if not moved:
             continue
-        name = max(moved, key=lambda each: abs(moved[each] - whole))
+        most = max(moved, key=lambda each: abs(moved[each] - whole))
+        name = most if unit == "design" else _name(most, list(left[0]))
         words = (
             f"strength(image error) - strength(reward error) without {name}, the {unit} that moves it most"
         )
-        found.append(_plain(f"without_{unit}", words, moved[name], used))
+        found.append(_plain(f"without_{unit}", words, moved[most], used))
     return found
+
+
+def _name(place: str, places: Sequence[str]) -> str:
+    """The task of a place, with a number where it is not the first of its task."""
+    same = [each for each in places if place_name(each) == place_name(place)]
+    name = short_task(place_name(place))
+    return name if place == same[0] else f"{name} ({same.index(place) + 1})"
 
 
 def _plain(name: str, words: str, value: float, rows: pd.DataFrame, note: str = "") -> Computed:
@@ -195,22 +209,15 @@ def _plain(name: str, words: str, value: float, rows: pd.DataFrame, note: str = 
     return counted(name, words, estimate, rows, note, of="designs")
 
 
-def parted(used: pd.DataFrame) -> list[str]:
-    """Whether the sign over all tasks at once is another than that within tasks (Simpson's paradox)."""
+def parted(used: pd.DataFrame, level: float) -> list[str]:
+    """Errors whose correlation turns round when tasks are mixed (Simpson's paradox), a sentence each."""
     found = []
     for error in ("image", "reward"):
-        within = correlation(used, f"{error}_error", "final", 0.95, "pearson").value
-        means = used.groupby(["design", "task"], sort=False)[[f"{error}_error", "final"]].mean().dropna()
-        across = _pearson(means[f"{error}_error"].to_numpy(float), means["final"].to_numpy(float))
-        if np.isfinite(within * across) and within * across < 0:
+        columns = (used[name].tolist() for name in ("design", "place", f"{error}_error", "final"))
+        mixed = simpson(*columns, level=level)
+        if mixed.paradox:
             found.append(
-                f"{error} error and score go together {'more' if across > 0 else 'less'} across tasks than within "
-                f"them (r {number(across)} against {number(within)}: Simpson's paradox)"
+                f"mixing tasks turns the correlation of {error} error and score round (Pearson's r "
+                f"{number(mixed.mixed.value)} against {number(mixed.within.value)} within tasks: Simpson's paradox)"
             )
     return found
-
-
-def _pearson(x: Floats, y: Floats) -> float:
-    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return float("nan")
-    return float(np.corrcoef(x, y)[0, 1])

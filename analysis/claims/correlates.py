@@ -46,7 +46,7 @@ def _image_error_matters(evidence: Evidence, options: ClaimSpec) -> Outcome:
     words = "strength (-rho) of the correlation with the final normalised score, image error - reward error"
     estimate = differ(
         used["design"].tolist(),
-        used["task"].tolist(),
+        used["place"].tolist(),
         used["reward_error"].to_numpy(float),
         used["image_error"].to_numpy(float),
         used["final"].to_numpy(float),
@@ -54,7 +54,7 @@ def _image_error_matters(evidence: Evidence, options: ClaimSpec) -> Outcome:
     )
     primary = counted("difference", words, estimate, used, of="designs")
     secondary = further(used, everything, level)
-    remarks = parted(used)
+    remarks = parted(used, level)
     others = online(evidence.runs)["design"].nunique() - everything["design"].nunique()
     if others:
         verb = "has" if others == 1 else "have"
@@ -95,10 +95,10 @@ H4 = Claim(
 def _heldout(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Offline runs: of designs that predict whole images, and of all.
 
-    `form` is the design whatever the data, `stratum` the task and dataset.
+    `form` is the design whatever the data, `stratum` the place and dataset.
     """
     rows = with_one_planner(comparable(offline(frame)))
-    strata = rows["task"].astype(str) + " on " + rows["data"].astype(str)
+    strata = rows["place"].astype(str) + " on " + rows["data"].astype(str)
     rows = rows.assign(form=rests(rows, (EXPLORATION,)), stratum=strata)
     return of_whole_images(rows), rows
 
