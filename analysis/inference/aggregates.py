@@ -170,13 +170,9 @@ def probability_of_improvement(first: ByTask, second: ByTask, *, level: float = 
 
     The mean of the Mann-Whitney statistics. The interval is `shares.score_interval`, its variance the average of
     Newcombe's and that of the placements (DeLong et al. 1988), which takes the two as independent; n counts the runs of
-    both. Measured coverage of 95 %: 93 to 98 % of normal and lognormal scores, 3 to 20 seeds, also where all runs of a
-    task lie apart or spreads differ threefold; worst, 91 %, where the noisier design has fewer seeds.
-
-    Args:
-        first: scores by task, one a run.
-        second: of the design that the first is compared with.
-        level: of the two-sided interval.
+    both. Measured coverage of 95 %: 93 to 98 % of normal and lognormal scores with as many seeds of either, 3 to 20,
+    also where all runs of a task lie apart or spreads differ threefold; 92 % where the noisier design has 3 seeds
+    against 10, 86 % where such seeds are of a lognormal with sigma 1.
     """
     ours, theirs = Strata.of(first), Strata.of(second)
     tasks = [task for task in ours.tasks if task in theirs.tasks]

@@ -78,7 +78,7 @@ def equivalence(differences: ByTask, margin: float, *key: object, level: float =
     """Whether the mean of `stratified` lies within (-margin, margin).
 
     Both tests have size 1 - level; their p values are NaN where there is no interval. Measured at the margin, level
-    0.95: at most 6 % of normal values and t3 pass, 9 % of a lognormal with sigma 0.5 whose long tail points away.
+    0.95: 2 to 4 % of normal values and t3 pass, 10 % of a lognormal with sigma 0.5 whose long tail points away.
 
     Args:
         differences: by task, one value a seed.
