@@ -26,6 +26,8 @@ META = "kept"
 """In a file that holds a part of the starts: JSON, the shape of every array by name (`part_of`)."""
 _UNREADABLE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 _BLOCK = 1 << 20
+_SMALL = 1 << 16
+"""Bytes of an array that is kept once all of it was read."""
 
 
 class Stack:
@@ -48,6 +50,7 @@ class Stack:
         self._members = members
         self._shape = tuple(shape) if shape is not None else None
         self._starts: dict[int, Array] = {}
+        self._all: Array | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -68,14 +71,20 @@ class Stack:
         if not 0 <= start < len(self):
             raise IndexError(f"{self.file}: {self.name} has {len(self)} starts, not {start}")
         if start not in self._starts:
-            self._starts[start] = self._one(start)
+            self._starts[start] = self._one(start) if self._all is None else self._all[start]
         self.read.add(start)
         return self._starts[start][rest] if rest else self._starts[start]
 
     def __array__(self, dtype: Any = None, *, copy: bool | None = None) -> Array:
         self.whole = True
-        with self._open(self.name) as file:
-            return np.asarray(np.lib.format.read_array(file, allow_pickle=False), dtype=dtype, copy=copy)
+        found = self._all
+        if found is None:
+            with self._open(self.name) as file:
+                found = np.lib.format.read_array(file, allow_pickle=False)
+            self._shape = found.shape
+            if found.nbytes <= _SMALL:
+                self._all = found
+        return np.asarray(found, dtype=dtype, copy=copy)
 
     def _one(self, start: int) -> Array:
         part = f"{self.name}@{start}"
@@ -135,7 +144,7 @@ class Pictures(Mapping[str, Stack]):
                 content = np.lib.format.read_array(io.BytesIO(opened.read(f"{META}.npy")), allow_pickle=False)
                 shapes = json.loads(str(content))
         self._stacks = {name: Stack(file, name, names, shapes.get(name)) for name in shapes or names}
-        if not self._stacks.keys() >= NEEDED or not len(self._stacks["start"]):
+        if not self._stacks.keys() >= NEEDED or not len(np.asarray(self._stacks["start"])):
             raise ValueError(f"{file} has no forecasts")
 
     def __getitem__(self, name: str) -> Stack:

@@ -12,6 +12,7 @@ import pandas as pd
 from analysis.material import Material
 from analysis.pictures import Pictures, Stack
 from analysis.prediction import DATASET, run_errors
+from analysis.results import Results, once
 
 RANKS = ("best", "median", "worst")
 Bytes = npt.NDArray[np.uint8]
@@ -64,7 +65,11 @@ def kept(material: Material, task: str) -> Kept:
     The error is that of `run_errors`: a mean over the horizon and over all starts, not over the one that is shown.
     Runs that were not measured come last, by seed.
     """
-    results = material.results
+    return _kept(material.results, task)
+
+
+@once
+def _kept(results: Results, task: str) -> Kept:
     runs = results.runs[(results.runs["task"] == task) & (results.runs["agent"] == "model")]
     measured = run_errors(results).set_index("run")[["image_error", "reward_error"]]
     errors = measured["image_error"].where(measured["image_error"].notna(), measured["reward_error"])
