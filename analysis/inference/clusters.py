@@ -139,15 +139,16 @@ def sums(x: Floats, y: Floats, owner: npt.NDArray[np.int64], method: str) -> Sum
     return Sums(xy, xx, yy, count, number)
 
 
-def in_one_order(x: Floats, y: Floats) -> bool:
-    """Whether all pairs of points that are not tied go the same way: both up, or one up and one down.
+def in_one_order(x: Floats, y: Floats) -> npt.NDArray[np.bool_]:
+    """Whether all pairs of points that are not tied go the same way, both up or one up and one down, [...].
 
     Args:
-        x: [T, P].
+        x: [..., T, P].
         y: likewise, NaN at the same places.
     """
     products = _pairs(x, signs=True) * _pairs(y, signs=True)
-    return not ((products > 0).any() and (products < 0).any())
+    every = (-3, -2, -1)
+    return np.asarray(~((products > 0).any(axis=every) & (products < 0).any(axis=every)))
 
 
 def _pairs(values: Floats, *, signs: bool) -> Floats:

@@ -91,6 +91,12 @@ def correlate(
     and y of a design are means over as many seeds as there are. The truth is the correlation over all designs within
     a task, averaged over all tasks. The interval is Fisher's, with the jackknife of `clusters.spread`.
 
+    In simulations of 5 to 30 designs, 1 to 7 tasks and 2 to 10 seeds, with normal values or t of 3 degrees of freedom,
+    effects of designs that tasks share or not, tasks that are alike or not, 95 % intervals cover 93 to 98 %. Two that
+    miss more: 91 % with a correlation of 0.95 on seven tasks (that of ranks of few designs is biased), and with two
+    tasks of which the correlations differ much (a standard deviation of 0.3 on z). Ranks of five designs that agree:
+    99 % or more.
+
     Args:
         design: of each run.
         task: of each run.
@@ -118,9 +124,7 @@ def correlate(
         return Correlation(method, none, none, *counts)
     left = panel.left_out(how)
     scale = _Scale.of(points, method)
-    varies = scale.spread(left, len(values) - 2)
-    if method != "pearson" and in_one_order(*points.values[:2]):  # whatever is left out: that tells nothing
-        varies = replace(varies, designs=np.maximum(varies.designs, scale.known(counts[1])))
+    varies = _varies(left, points, scale, len(values) - 2)
     ends = [_ends(left.full, scale, each, level) for each in (varies, varies.of_designs())]
     return Correlation(
         method,
@@ -154,7 +158,8 @@ def difference(
 
     The two are compared on Fisher's scale: the interval of z(first) - z(second) is by the jackknife of both at once
     (`clusters.spread`), and is brought back to a difference of correlations about their common mean, so that it holds
-    0 if and only if that of z does.
+    0 if and only if that of z does. In simulations (8 to 20 designs, 1 to 5 tasks) 95 % intervals cover 92 to 98 %,
+    and of two equal correlations at most 2.5 % lie above 0.
     """
     points = pack(design, task, (first, second, y), means=over == "designs")
     panels = [_Panel.of(points, ((i, 2),), method, over) for i in (0, 1)]
@@ -165,14 +170,19 @@ def difference(
     designs = len(points.designs)
     if not used.any():
         return Estimate(np.nan, np.nan, np.nan, designs, "none", level)
+    value, low, high = _apart(panels, _Scale.of(points, method), how, level)
+    return _estimate(value, low, high, designs, level)
+
+
+def _apart(panels: Sequence[_Panel], scale: _Scale, how: How, level: float) -> tuple[Floats, Floats, Floats]:
+    """The difference of two coefficients and the ends of its interval, [...]."""
     one, two = (panel.left_out(how) for panel in panels)
-    scale = _Scale.of(points, method)
     z1, z2 = one.map(scale.to), two.map(scale.to)
     gap, middle = z1.full - z2.full, (z1.full + z2.full) / 2
-    half = spread(z1.minus(z2), 1 if method == "pearson" else 2).half(level)
+    half = spread(z1.minus(z2), scale.shrink).half(level)
     ends = [(gap + side * half) / 2 for side in (-1, 1)]
-    low, high = (float(scale.back(middle + end) - scale.back(middle - end)) for end in ends)
-    return _estimate(one.full - two.full, low, high, designs, level)
+    low, high = (scale.back(middle + end) - scale.back(middle - end) for end in ends)
+    return one.full - two.full, low, high
 
 
 @dataclass(frozen=True)
@@ -242,24 +252,34 @@ class _Scale:
     def back(self, z: Floats) -> Floats:
         return np.asarray(np.clip(np.tanh(z) / self._short, -1, 1))
 
-    def spread(self, left: LeftOut, given: int = 0) -> Spread:
-        """How z varies; in simulations its jackknife is too large by about one design, of ranks two."""
-        return spread(left.map(self.to), 1 if self.method == "pearson" else 2, given)
+    @property
+    def shrink(self) -> float:
+        """In simulations the jackknife of z is too large by about one design, of ranks two (see `clusters.spread`)."""
+        return 1 if self.method == "pearson" else 2
 
     def known(self, designs: int) -> float:
         """The variance of z over designs of one task, if nothing is correlated."""
         return _ON_Z[self.method] / (designs - 3) if designs > 3 else np.nan
 
 
-def _ends(value: Floats, scale: _Scale, varies: Spread, level: float) -> tuple[float, float]:
+def _varies(left: LeftOut, points: Points, scale: _Scale, given: int = 0) -> Spread:
+    """How z varies; ranks in one order are so whatever is left out, which tells nothing: as if nothing correlated."""
+    varies = spread(left.map(scale.to), scale.shrink, given)
+    if scale.method == "pearson":
+        return varies
+    least = np.where(in_one_order(*points.values[:2]), scale.known(left.design.shape[-1]), 0)
+    return replace(varies, designs=np.fmax(varies.designs, least))
+
+
+def _ends(value: Floats, scale: _Scale, varies: Spread, level: float) -> tuple[Floats, Floats]:
     z, half = scale.to(value), varies.half(level)
-    return min(float(scale.back(z - half)), float(value)), max(float(scale.back(z + half)), float(value))
+    return np.minimum(scale.back(z - half), value), np.maximum(scale.back(z + half), value)
 
 
-def _estimate(value: Floats, low: float, high: float, designs: int, level: float) -> Estimate:
+def _estimate(value: Floats, low: Floats, high: Floats, designs: int, level: float) -> Estimate:
     if designs < MIN_CLUSTERS or not np.isfinite(low + high):
         return Estimate(float(value), np.nan, np.nan, designs, "none", level)
-    return Estimate(float(value), low, high, designs, "clusters", level)
+    return Estimate(float(value), float(low), float(high), designs, "clusters", level)
 
 
 def _detectable(within: Floats, scale: _Scale, varies: Spread) -> float:
@@ -280,7 +300,7 @@ def _detectable(within: Floats, scale: _Scale, varies: Spread) -> float:
     if designs < MIN_CLUSTERS or not np.isfinite(varies.error):
         return float("nan")
     none = np.empty((len(within), 0))
-    single = scale.spread(LeftOut(within[:, -1], within[:, :-1], none, none))
+    single = spread(LeftOut(within[:, -1], within[:, :-1], none, none).map(scale.to), scale.shrink)
     alike = float(np.clip(_ratio(np.asarray(single.designs.mean()), varies.designs), 1, len(within)))
     null = replace(varies, designs=np.asarray(scale.known(designs) / alike))
     more = float(stats.t.ppf(POWER, varies.df[0])) * null.error
