@@ -221,7 +221,7 @@ def _write(
     changed = since(source)
     if progress is not None:
         progress("statistics", 0, 1)
-    made = make_tables(material)
+    made = make_tables(material, source)
     for _, table in made:
         save(table, folder / "tables")
     kinds = list(dict.fromkeys([*formats, "png"]))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from analysis.material import Material
+from analysis.provenance import provenance_table
 from analysis.tables import Table
 
 
@@ -91,7 +93,13 @@ TABLES = (
 )
 
 
-def make_tables(material: Material) -> list[tuple[TableKind, Table]]:
-    """The tables that have something to say, in the order of the page."""
-    made = ((kind, kind.make(material)) for kind in TABLES)
+def make_tables(material: Material, source: dict[str, Any]) -> list[tuple[TableKind, Table]]:
+    """The tables that have something to say, in the order of the page.
+
+    Args:
+        material: what they are made of.
+        source: of `manifest.manifest`, for the last one.
+    """
+    last = TableKind("provenance", lambda made: provenance_table(made.results, source))
+    made = ((kind, kind.make(material)) for kind in (*TABLES, last))
     return [(kind, table) for kind, table in made if table is not None]

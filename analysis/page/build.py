@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -16,7 +17,7 @@ from analysis.drawing import Saved
 from analysis.material import Material
 from analysis.page.cells import cells
 from analysis.page.claims import shown
-from analysis.page.provenance import provenance_table
+from analysis.page.clips import clips
 from analysis.page.sections import SECTIONS
 from analysis.tabled import TableKind
 from analysis.tables import Table
@@ -53,8 +54,8 @@ def page(
     )
     colours = {name: look.colour for name, look in material.looks.items()}
     environment.globals["colours"] = colours
+    environment.filters["code"] = _code
     sections = _sections(material, figures, tables, notes)
-    sections["provenance"]["tables"] = [_table(provenance_table(results, source), material)]
     kept = [
         {"id": name, **content} for name, content in sections.items() if _has(content) or SECTIONS[name].empty
     ]
@@ -76,6 +77,13 @@ def page(
 
 def _markup(name: str) -> Any:
     return _raw((files("analysis.page") / name).read_text(encoding="utf-8"))
+
+
+def _code(text: str) -> Any:
+    """What stands between backticks, as code."""
+    from markupsafe import escape
+
+    return _raw(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _raw(text: str) -> Any:
@@ -126,6 +134,7 @@ def _sections(
         shown(each, thresholds(each.id, options(material.results, each.id)[0]), drawn)
         for each in material.findings
     ]
+    found["predictions"]["videos"] = clips(material)
     found["completeness"]["notes"] = [capital(note) for note in notes]
     for name, content in found.items():
         content["empty"] = "" if _has(content) else SECTIONS[name].empty

@@ -57,8 +57,10 @@ def _deciding(finding: Finding) -> list[Computed]:
 
 def _line(computed: Computed) -> dict[str, str]:
     found = computed.estimate
-    ends = f" {interval(found.low, found.high, 2)}" if math.isfinite(found.low) else ""
-    return {"text": f"{fixed(found.value)}{ends}", "n": _count(computed)}
+    known = [abs(each) for each in (found.value, found.low, found.high) if math.isfinite(each)]
+    places = 2 if max(known, default=1) >= 0.1 else 3
+    ends = f" [{fixed(found.low, places)}, {fixed(found.high, places)}]" if math.isfinite(found.low) else ""
+    return {"text": f"{fixed(found.value, places)}{ends}", "n": _count(computed)}
 
 
 def _count(computed: Computed) -> str:

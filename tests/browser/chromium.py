@@ -1,6 +1,7 @@
 """Opens a page in headless Chromium and says what it did: console, exceptions, requests, pictures."""
 
 import base64
+import fcntl
 import json
 import os
 import select
@@ -112,11 +113,20 @@ class Page:
         return json.loads(message)
 
 
+def _pipe():
+    """Both ends, away from the numbers that the browser uses."""
+    ends = os.pipe()
+    high = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in ends]
+    for end in ends:
+        os.close(end)
+    return high
+
+
 @contextmanager
 def page(folder):
     """A browser with one tab; its profile lies in `folder`."""
-    here, to = os.pipe()
-    answers, there = os.pipe()
+    here, to = _pipe()
+    answers, there = _pipe()
     command = [
         find(),
         "--headless",
@@ -129,7 +139,7 @@ def page(folder):
         "--remote-debugging-pipe",
     ]
     process = subprocess.Popen(  # it reads from 3 and writes to 4
-        ["sh", "-c", f'exec "$0" "$@" 3<&{here} 4>&{there}', *command],
+        ["bash", "-c", f'exec "$0" "$@" 3<&{here} 4>&{there}', *command],
         pass_fds=(here, there),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

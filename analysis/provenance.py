@@ -34,7 +34,9 @@ def provenance_table(results: Results, source: dict[str, Any]) -> Table:
         rows.append([f"fixed by {study.name}", f"{told}; claims: {fixed or 'none declared, defaults used'}"])
     for name in ("code", "environment", "device", "rendering", "precision"):
         counts = results.runs[name].dropna().astype(str).value_counts()
-        words = "; ".join(f"{str(value)[:40]} ({plural(int(count), 'run')})" for value, count in counts.items())
+        words = "; ".join(
+            f"{str(value)[:40]} ({plural(int(count), 'run')})" for value, count in counts.items()
+        )
         rows.append([f"runs: {name}", words or "not recorded"])
     rows.append(["runs: digest", str(source["runs_sha256"])])
     rows.append(["report: commit", str(source["commit"] or "not from a checkout")])
