@@ -44,6 +44,12 @@ def _correlations(material: Material) -> Table | None:
     return correlation_table(material.results)
 
 
+def _correlation_checks(material: Material) -> Table | None:
+    from analysis.correlation_checks import checks_table
+
+    return checks_table(material.results)
+
+
 def _horizon_error(material: Material) -> Table | None:
     from analysis.content import horizon_error_table
 
@@ -85,6 +91,7 @@ TABLES = (
     TableKind("scores", _scores),
     TableKind("scores", _factorial),
     TableKind("correlations", _correlations),
+    TableKind("correlations", _correlation_checks, "How far the correlations hold"),
     TableKind("offline", _heldout),
     TableKind("predictions", _horizon_error),
     TableKind("costs", _confounds),

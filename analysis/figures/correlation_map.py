@@ -143,7 +143,9 @@ def _over_steps(axis: Axes, steps: pd.DataFrame) -> None:
         colour, line = _LOOKS[key]
         axis.plot(here["step"], here["value"], color=colour, ls=line, marker="o", ms=2.5)
         if key != SAMPLES[2]:
-            axis.fill_between(here["step"], here["low"], here["high"], color=colour, alpha=0.15, lw=0)
+            axis.fill_between(here["step"], here["low"], here["high"], color=colour, alpha=0.13, lw=0)
+            for end in ("low", "high"):  # where bands overlap, their edges tell which is which
+                axis.plot(here["step"], here[end], color=colour, lw=0.7, alpha=0.7)
     axis.axhline(0, color="#757575", lw=0.8)
     axis.set_ylim(-1.03, 1.03)
     axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
