@@ -13,9 +13,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
 from analysis.colours import looks
+from analysis.correlations import correlations
 from analysis.figures import correlation, forecasts, learning_curves
 from analysis.load import load
-from analysis.prediction import correlations
 from analysis.report import draw
 from analysis.style import inches, print_style, save, wrap
 from tests.analysis.synthetic import CONTEXT, FIVE, HORIZON, Design, Options, named, variants, write_study
