@@ -75,6 +75,24 @@ def corners(runs: pd.DataFrame) -> dict[str, str]:
     return dict(zip(models["design"].astype(str), axes, strict=True)) if len(models) else {}
 
 
+MOST_NAMED = 16
+"""Designs that a legend names one by one."""
+
+
+def named(looks: Mapping[str, Look]) -> dict[str, Look]:
+    """What a legend shows of designs: each of them, or of many the corners, with how many designs have its colour."""
+    of_colour = {look.colour: name for name, look in LOOKS.items()}
+    if len(looks) <= MOST_NAMED or not all(look.colour in of_colour for look in looks.values()):
+        return dict(looks)
+    groups: dict[str, int] = {}
+    for look in looks.values():
+        groups[of_colour[look.colour]] = groups.get(of_colour[look.colour], 0) + 1
+    return {
+        f"{name}, {count} forms" if count > 1 else name: LOOKS[name]
+        for name, count in sorted(groups.items(), key=lambda item: list(LOOKS).index(item[0]))
+    }
+
+
 def _forms(look: Look) -> list[Look]:
     """A look, then its colour with the other markers and lines."""
     markers = [each.marker for each in LOOKS.values()]

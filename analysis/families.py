@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,13 @@ _SHORT = {
     "stochastic": "stoch",
     "deterministic": "det",
 }
+_FIELDS = {
+    "planner.horizon=": "h=",
+    "proposals=": "n=",
+    "image_fraction=": "f=",
+    "image_scale=": "w=",
+}
+"""Names of fields in brackets."""
 KEY = ", ".join(f"{short} = {word}" for word, short in _SHORT.items())
 """What the abbreviations of `abbreviate` mean."""
 
@@ -30,7 +38,7 @@ class Family:
     """Designs that predict the same in the same space.
 
     Attributes:
-        name: `images, latent`; empty where all designs are one group.
+        name: `images, latent`; `stochastic` where all are of one such kind; empty where all designs are one group.
         look: the look of its first corner.
     """
 
@@ -40,21 +48,30 @@ class Family:
 
 
 def families(material: Material, designs: Sequence[str]) -> list[Family]:
-    """The designs by what they predict and in which space; one group where they are few."""
+    """The designs by what they predict and in which space, or also by their dynamics where that is the same for all;
+    one group where they are few.
+    """
     if len(designs) <= FEW:
         return [Family("", tuple(designs), material.looks[designs[0]])] if designs else []
     runs = material.results.runs
     first = runs[runs["agent"] == "model"].drop_duplicates("design").set_index("design")
-    groups: dict[tuple[str, str], list[str]] = {}
-    for design in designs:
-        row = first.loc[design]
-        groups.setdefault((str(row["predict"]), str(row["space"])), []).append(design)
-    return [
-        Family(", ".join(key), tuple(groups[key]), LOOKS["-".join((*key, "stochastic"))])
-        if "-".join((*key, "stochastic")) in LOOKS
-        else Family(", ".join(key), tuple(groups[key]), material.looks[groups[key][0]])
-        for key in sorted(groups)
-    ]
+    axes = first.loc[list(designs), ["predict", "space", "dynamics"]].astype(str)
+    alike = len(axes[["predict", "space"]].drop_duplicates()) == 1
+    kept = ["predict", "space", "dynamics"] if alike else ["predict", "space"]
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for design, *values in axes[kept].itertuples(name=None):
+        groups.setdefault(tuple(values), []).append(design)
+    found = []
+    for key in sorted(groups):
+        corner = "-".join(key if alike else (*key, "stochastic"))
+        look = LOOKS.get(corner) or material.looks[groups[key][0]]
+        found.append(Family(key[-1] if alike else ", ".join(key), tuple(groups[key]), look))
+    return found
+
+
+def crowded(groups: Iterable[Family]) -> bool:
+    """Whether some group has more designs than can have lines of their own."""
+    return any(len(family.designs) > FEW for family in groups)
 
 
 def family_of(groups: Iterable[Family]) -> dict[str, Family]:
@@ -63,17 +80,10 @@ def family_of(groups: Iterable[Family]) -> dict[str, Family]:
 
 
 def abbreviate(design: str) -> str:
-    """`img-lat-stoch-window` for `images-latent-stochastic-window`."""
-    name, bracket, rest = design.partition(" (")
-    return "-".join(_SHORT.get(part, part) for part in name.split("-")) + bracket + rest
-
-
-def fitted(design: str, width: float) -> str:
-    """A design's name within a width in inches: as it is, abbreviated, or in several lines."""
-    if inches(design) <= width:
-        return design
-    short = abbreviate(design)
-    return short if inches(short) <= width else wrap(short, width)
+    """`img-lat-stoch-window` for `images-latent-stochastic-window`, `img-lat-det (h=3)` for one at a horizon of 3."""
+    for word, short in _FIELDS.items():
+        design = design.replace(word, short)
+    return re.sub(r"\b(" + "|".join(_SHORT) + r")\b(?=[-) ,]|$)", lambda found: _SHORT[found[0]], design)
 
 
 def names_fitted(designs: Iterable[str], width: float) -> list[str]:
@@ -86,8 +96,16 @@ def names_fitted(designs: Iterable[str], width: float) -> list[str]:
 
 def key_of(shown: Iterable[str], designs: Iterable[str]) -> str:
     """What the abbreviations mean, where some are shown; for captions."""
-    unbroken = {name.replace("\n", "").replace(" ", "") for name in shown}
-    return "" if all(design.replace(" ", "") in unbroken for design in designs) else f"{KEY}."
+    unbroken = "\n".join(name.replace("\n", " ") for name in shown)
+    every = list(designs)
+    words = KEY if any(re.search(rf"\b{short}\b", unbroken) for short in _SHORT.values()) else ""
+    fields = [
+        f"{short[:-1]} = {name[:-1].rpartition('.')[2]}"
+        for name, short in _FIELDS.items()
+        if any(name in design for design in every) and re.search(rf"[(,] ?{short}", unbroken)
+    ]
+    told = ", ".join([words, *fields] if words else fields)
+    return f"{told}." if told else ""
 
 
 def present(material: Material, frame: pd.DataFrame) -> list[str]:

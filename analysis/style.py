@@ -20,7 +20,7 @@ from matplotlib.lines import Line2D
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from analysis.colours import REFERENCE, Look
+from analysis.colours import REFERENCE, Look, named
 from analysis.material import Width
 from analysis.words import short_count
 
@@ -181,7 +181,7 @@ def legend_below(
         Line2D(
             [], [], color=look.colour, ls="" if marker else look.line, marker=look.marker, label=name, ms=4
         )
-        for name, look in looks.items()
+        for name, look in named(looks).items()
     ]
     if reference:
         handles.append(Line2D([], [], color=REFERENCE.colour, ls="--", lw=1, label=reference))
@@ -221,6 +221,11 @@ def _legend_width(handles: Sequence[Artist], across: int) -> float:
     rows = -(-len(handles) // across)
     columns = [handles[i : i + rows] for i in range(0, len(handles), rows)]
     return sum(max(inches(str(h.get_label())) for h in column) + 0.37 for column in columns)
+
+
+def row_height(labels: Iterable[str], least: float) -> float:
+    """Inches from row to row, of rows with these labels."""
+    return max(least, 0.02 + 0.115 * max(label.count("\n") + 1 for label in labels))
 
 
 def empty(axis: Axes, words: str = "no data") -> None:

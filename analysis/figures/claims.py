@@ -27,6 +27,8 @@ COLOURS = {
 _MARKS = {"supported": "o", "contradicted": "X", "inconclusive": "D", "not testable": "."}
 OF_SCORES = {"H1", "H2", "H5", "H9", "H10", "H11"}
 """Claims about differences (or slopes) of normalised score; the others are about correlations, ranks and shares."""
+_EMPTY = 0.1
+"""How far an axis without any estimate reaches."""
 _LINE, _PAD, _TOP, _BELOW = 0.125, 0.09, 0.06, 0.42
 """Inches: a line of words, what is above and below those of a row, above all, below the rows of an axis."""
 
@@ -189,7 +191,7 @@ def _finish(axis: Axes, rows: _Rows) -> None:
             found = line.number.estimate
             known += [*line.threshold, found.value, found.low, found.high]
     known = [value for value in known if np.isfinite(value)]
-    low, high = min(known), max(known)
+    low, high = (min(known), max(known)) if max(known) > min(known) else (-_EMPTY, _EMPTY)
     pad = 0.06 * (high - low) + 0.02
     axis.set_xlim(low - pad, high + pad)
     axis.set_ylim(rows.height, 0)
@@ -197,7 +199,7 @@ def _finish(axis: Axes, rows: _Rows) -> None:
         axis.axhline(edge, color="#e6e6e6", lw=0.5, zorder=0)
     axis.axvline(0, color="#bdbdbd", lw=0.8, zorder=1)
     axis.set_yticks([])
-    axis.locator_params(axis="x", nbins=5)
+    axis.locator_params(axis="x", nbins=4)
     axis.spines["left"].set_visible(False)
     axis.grid(axis="y", visible=False)
     scores = rows.lines[0].finding.id in OF_SCORES
@@ -232,6 +234,9 @@ def _caption(found: list[Finding]) -> str:
     percent = " or ".join(f"{level * 100:g} %" for level in levels)
     return sentences(
         f"Points: estimates; bars: {percent} intervals; black strokes: the threshold of each claim.",
+        "n counts the independent units: seeds, designs or tasks."
+        if tested
+        else "No runs, or too few seeds, for any.",
         f"Units: {units}." if units else "",
         f"Notes: {notes}." if notes else "",
         f"Not testable with these runs: {', '.join(untested)}." if untested else "",

@@ -12,7 +12,7 @@ from analysis.completeness import sentence
 from analysis.families import key_of, names_fitted
 from analysis.figures.parts import sentences
 from analysis.material import Material
-from analysis.style import COLUMN, Drawn, handles_below, inches, span, wrap
+from analysis.style import COLUMN, Drawn, handles_below, inches, row_height, span, wrap
 from analysis.words import short_task
 
 STATES = {
@@ -24,7 +24,7 @@ STATES = {
     "pending": "#ffffff",
 }
 """How a run ended, and its colour; `other`: preempted, or in a state that cannot be read."""
-_LABEL, _CELL, _LINE = 1.9, 0.62, 0.165
+_LABEL, _CELL, _LINE = 2.5, 0.62, 0.165
 """Inches: a name at most, the width of a cell at most, the height of a row."""
 
 
@@ -43,8 +43,7 @@ def draw(material: Material) -> list[Drawn]:
     slanted = max(map(inches, names)) * 0.72 + 0.12
     cell = min(_CELL, (width - left - max(0.05, slanted - 0.15)) / len(tasks))
     top = slanted + 0.08
-    lines = max(label.count("\n") + 1 for label in labels)
-    row = max(_LINE, 0.04 + 0.1 * lines)
+    row = row_height(labels, _LINE)
     height = top + row * len(designs) + 0.1
     figure = Figure(figsize=(width, height))
     place = (left / width, 0.05 / height, cell * len(tasks) / width, row * len(designs) / height)

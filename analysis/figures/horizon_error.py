@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from analysis.colours import REFERENCE, Look
 from analysis.differences import differences
-from analysis.families import Family, families, present
+from analysis.families import Family, crowded, families, present
 from analysis.inference.estimate import estimates
 from analysis.load import Results
 from analysis.material import Material
@@ -20,7 +20,7 @@ from analysis.words import interval_words, plural, seed_range, short_task
 BAND_SEEDS = 3
 LEAST = 1.45
 """Inches of a panel at least."""
-LABELS = {"image": "Image error\n(mean abs., 0–255)", "reward": "Reward error\n(mean abs., per step)"}
+LABELS = {"image": "Image error", "reward": "Reward error"}
 COLUMNS = ["error", "task", "design", "step", "value", "low", "high", "n", "interval", "unfinished"]
 
 
@@ -38,7 +38,7 @@ def draw(material: Material) -> list[Drawn]:
         here = data[(data["task"] == task) & (data["error"] == error)]
         _panel(axis, here, groups, material.looks)
     looks = {design: material.looks[design] for family in groups for design in family.designs}
-    if len(groups) > 1:
+    if _many(groups):
         looks = {f"mean: {family.name}": family.look for family in groups}
     legend_below(figure, looks, reference="repeat the last frame / reward")
     caption = _caption(results, data, groups)
@@ -104,12 +104,12 @@ def _panel(axis: Axes, data: pd.DataFrame, groups: list[Family], looks: dict[str
     drawn = data["value"].tolist()
     baseline = data[data["design"] == "baseline"]
     axis.plot(baseline["step"], baseline["value"], color=REFERENCE.colour, ls="--", lw=1, zorder=3)
-    crowded = len(groups) > 1
+    many = _many(groups)
     for family in groups:
         of_family = data[data["design"].isin(family.designs)]
         for design, line in of_family.groupby("design", sort=False):
             look = looks[str(design)]
-            if crowded:
+            if many:
                 axis.plot(line["step"], line["value"], color=family.look.colour, lw=0.5, alpha=0.55)
                 continue
             banded = line[line["n"] >= BAND_SEEDS]
@@ -118,13 +118,18 @@ def _panel(axis: Axes, data: pd.DataFrame, groups: list[Family], looks: dict[str
             )
             drawn += banded["low"].tolist() + banded["high"].tolist()
             _line(axis, line["step"], line["value"], look)
-        if crowded and len(of_family):
+        if many and len(of_family):
             mean = of_family.groupby("step")["value"].mean()
             _line(axis, mean.index.to_series(), mean, family.look)
     set_limits(axis, [*drawn, 0.0])
     axis.set_ylim(bottom=0)
     axis.locator_params(axis="y", nbins=5)
     axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+
+
+def _many(groups: list[Family]) -> bool:
+    """Whether designs are thin lines around the mean of their family."""
+    return len(groups) > 1 or crowded(groups)
 
 
 def _line(axis: Axes, x: pd.Series, y: pd.Series, look: Look) -> None:
@@ -138,7 +143,8 @@ def _caption(results: Results, data: pd.DataFrame, groups: list[Family]) -> str:
     other = any(difference.of_data for difference in differences(results))
     starts = "not the same starts for all (see the notes)" if other else "the same starts for all"
     words = [f"Error of the mean forecast on the {DATASET} data, {starts}; {seed_range(counts)} a cell."]
-    if len(groups) > 1:
+    words.append("Mean absolute error, of images per pixel (0 to 255), of rewards per step.")
+    if _many(groups):
         count = plural(cells["design"].nunique(), "design")
         words.append(f"Thin: {count}; thick: the mean over the designs of a family.")
     else:

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.colours import ORACLE, REFERENCE, Look
-from analysis.families import Family, families, present
+from analysis.families import Family, crowded, families, present
 from analysis.inference.estimate import estimates
 from analysis.material import Material
 from analysis.scales import levels as common_levels
@@ -38,8 +38,6 @@ BAND_SEEDS = 3
 """From as many seeds on a band is drawn; two have a t interval wider than any axis, and the lines show them all."""
 MOST_WITH_SEEDS = 4
 """With more designs than this in a panel, single seeds are not drawn (the CSV has them)."""
-MOST_LINES = 6
-"""Designs of a panel beyond which lines are thin, and the mean of the designs is thick."""
 _STEPS = {"env_steps": "Environment steps", "grad_steps": "Gradient steps"}
 COLUMNS = ["task", "design", "seed", "env_steps", "return", "low", "high", "n", "interval"]
 
@@ -64,7 +62,7 @@ def draw(material: Material) -> list[Drawn]:
         every,
         "learning_curves",
         "Noise-free return while learning",
-        "Return (no exploration noise)",
+        "Return (noise-free)",
     )
 
 
@@ -72,7 +70,7 @@ def draw_training(material: Material) -> list[Drawn]:
     """The figure `training_returns`: the episodes that were collected."""
     every = material.results.episodes
     return _drawn(
-        material, every, "training_returns", "Return of the training episodes", "Return (with exploration)"
+        material, every, "training_returns", "Return of the training episodes", "Return (exploring)"
     )
 
 
@@ -144,7 +142,10 @@ def _by_task(material: Material, sheet: _Sheet, random: set[str]) -> Figure:
         _finish(axis, sheet, task)
         axis.set_title(short_task(task))
     label_outer(axes, _STEPS[sheet.steps], sheet.label)
-    _legend(material, figure, sheet, random, {d: material.looks[d] for d in sheet.groups[0].designs})
+    (family,) = sheet.groups
+    few = {design: material.looks[design] for design in family.designs}
+    named = {f"mean: {family.name}": family.look} if crowded([family]) else few
+    _legend(figure, sheet, random, named)
     return figure
 
 
@@ -168,9 +169,8 @@ def _by_family(material: Material, sheet: _Sheet, random: set[str]) -> Figure:
         axis.set_xlabel(_STEPS[sheet.steps])
     figure.supylabel(sheet.label, fontsize=7.5)
     drawn = {design: material.looks[design] for family in sheet.groups for design in family.designs}
-    crowded = any(len(family.designs) > MOST_LINES for family in sheet.groups)
-    legend = {f"mean: {f.name}": f.look for f in sheet.groups} if crowded else drawn
-    _legend(material, figure, sheet, random, legend)
+    legend = {f"mean: {f.name}": f.look for f in sheet.groups} if crowded(sheet.groups) else drawn
+    _legend(figure, sheet, random, legend)
     return figure
 
 
@@ -184,13 +184,13 @@ def _means(material: Material, sheet: _Sheet, random: set[str]) -> Figure:
         _finish(axis, sheet, task, bands=False)
         axis.set_title(short_task(task))
     label_outer(axes, _STEPS[sheet.steps], sheet.label)
-    _legend(material, figure, sheet, random, {f.name: f.look for f in sheet.groups})
+    _legend(figure, sheet, random, {f.name: f.look for f in sheet.groups})
     return figure
 
 
 def _panel(axis: Axes, sheet: _Sheet, task: str, family: Family, looks: dict[str, Look]) -> None:
     here = sheet.points[(sheet.points["task"] == task) & sheet.points["design"].isin(family.designs)]
-    crowded = len(family.designs) > MOST_LINES
+    many = crowded([family])
     for design in family.designs:
         lines, look = here[here["design"] == design], looks[design]
         mean = lines[lines["seed"] == -1].sort_values("env_steps")
@@ -198,16 +198,16 @@ def _panel(axis: Axes, sheet: _Sheet, task: str, family: Family, looks: dict[str
             for _, seed in lines[lines["seed"] >= 0].groupby("seed"):
                 axis.plot(seed["env_steps"], seed["return"], color=look.colour, lw=0.4, alpha=0.4)
         band = mean["n"] >= BAND_SEEDS
-        if band.any() and not crowded:
+        if band.any() and not many:
             low, high = (mean[side].where(band) for side in ("low", "high"))
             axis.fill_between(mean["env_steps"], low, high, color=look.colour, alpha=0.13, lw=0)
         every = max(1, len(mean) // 5)
         (line,) = axis.plot(mean["env_steps"], mean["return"], color=look.colour, lw=1.1, ls=look.line)
-        if crowded:
+        if many:
             line.set(lw=0.5, alpha=0.6, ls="-")
         else:
             line.set(marker=look.marker, markevery=(every // 2, every), ms=3)
-    if crowded:
+    if many:
         _mean_of(axis, sheet, task, family)
 
 
@@ -243,10 +243,7 @@ def _finish(axis: Axes, sheet: _Sheet, task: str, *, bands: bool = True) -> None
     thousands(axis)
 
 
-def _legend(
-    material: Material, figure: Figure, sheet: _Sheet, random: set[str], looks: dict[str, Look]
-) -> None:
-    del material
+def _legend(figure: Figure, sheet: _Sheet, random: set[str], looks: dict[str, Look]) -> None:
     there = set(sheet.levels["design"])
     looks |= {name: Look(ORACLE.colour, "", ORACLE.line) for name in sorted(there.difference(random))}
     legend_below(figure, looks, reference="random agent" if there & random else "")
@@ -267,7 +264,7 @@ def _caption(material: Material, sheet: _Sheet, random: set[str], *, single: boo
     counts = data[data["seed"] >= 0].groupby(["task", "design"])["seed"].nunique()
     banded = means[means["n"] >= BAND_SEEDS]
     narrow = not single and span(material.width) < PAGE
-    crowded = any(len(family.designs) > MOST_LINES for family in sheet.groups)
+    many = crowded(sheet.groups)
     words = [f"{plural(data['design'].nunique(), 'design')} on {plural(len(sheet.tasks), 'task')}; means of"]
     words[0] += f" {seed_range(counts)} a cell."
     if narrow:
@@ -276,7 +273,7 @@ def _caption(material: Material, sheet: _Sheet, random: set[str], *, single: boo
         words.append("Rows: tasks; columns: families; grey: the designs of the other families.")
     elif len(sheet.groups[0].designs) <= MOST_WITH_SEEDS and (counts > 1).any():
         words.append("Thin: single seeds.")
-    if crowded and not narrow:
+    if many and not narrow:
         words.append("Thin: designs; thick: their mean.")
     elif len(banded) and not narrow:
         words.append(f"Bands: {interval_words(banded['interval'])}.")

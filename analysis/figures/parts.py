@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis.claims.types import Computed, Finding
-from analysis.colours import LOOKS, ORACLE, REFERENCE, Look
+from analysis.colours import LOOKS, ORACLE, REFERENCE, Look, named
 from analysis.families import FEW, abbreviate
 from analysis.inference.estimate import FEW_SEEDS, Estimate, estimates
 from analysis.inference.paired import by_task, stratified
@@ -124,7 +124,7 @@ def design_legend(
     """
     colours = [look.colour for look in LOOKS.values()]
     order = {colour: i for i, colour in enumerate(colours)}
-    looks = dict(sorted(looks.items(), key=lambda item: order.get(item[1].colour, len(order))))
+    looks = named(dict(sorted(looks.items(), key=lambda item: order.get(item[1].colour, len(order)))))
     narrow = figure.get_figwidth() < PAGE and len(looks) > FEW
     shown = [abbreviate(name) if narrow else name for name in looks]
     handles = [

@@ -8,13 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.colours import Look
-from analysis.families import FEW, Family, families, key_of, names_fitted, present
+from analysis.families import Family, crowded, families, key_of, names_fitted, present
 from analysis.figures.parts import basis, counted, design_legend, lacking, sentences
 from analysis.inference.aggregates import AGGREGATES, performance_profile
 from analysis.inference.estimate import Estimate
 from analysis.inference.paired import by_task
 from analysis.material import Material
-from analysis.style import PAGE, QUIET, Drawn, label_outer, panels, span
+from analysis.style import PAGE, QUIET, TALLEST, Drawn, label_outer, panels, row_height, span
 
 POINTS = 101
 WORDS = {"mean": "Mean", "median": "Median", "iqm": "Interquartile mean", "optimality_gap": "Optimality gap"}
@@ -35,21 +35,21 @@ def draw(material: Material) -> list[Drawn]:
         axis.set_title(family.name)
         axis.set_ylim(-0.03, 1.03)
     label_outer(axes, "τ (normalised score)", "Share of runs above τ")
-    crowded = any(len(family.designs) > FEW for family in groups)
+    many = crowded(groups)
     shown = design_legend(
         figure,
         {f"{family.name}: designs": family.look for family in groups}
-        if crowded
+        if many
         else {d: material.looks[d] for d in designs},
         lines=True,
     )
     caption = sentences(
         f"Share of runs with a score above τ, each task counting the same; {counted(runs)}.",
         "Grey: the designs of the other families." if len(groups) > 1 else "",
-        "Thin: single designs, without bands." if crowded else "Bands: 95 % at each τ, over seeds.",
+        "Thin: single designs, without bands." if many else "Bands: 95 % at each τ, over seeds.",
         basis(runs),
         lacking(_models(material)),
-        key_of(shown, designs) if not crowded else "",
+        key_of(shown, designs) if not many else "",
     )
     return [Drawn("profiles", "Performance profiles", caption, figure, profiles)]
 
@@ -74,10 +74,10 @@ def _curves(axis: Axes, profiles: pd.DataFrame, family: Family, looks: dict[str,
     for design, line in profiles.groupby("design", sort=False):
         if design not in family.designs:
             axis.plot(line["tau"], line["share"], color=QUIET, lw=0.5, zorder=1)
-    crowded = len(family.designs) > FEW
+    many = crowded([family])
     for design in family.designs:
         line, look = profiles[profiles["design"] == design], looks[design]
-        if crowded:
+        if many:
             axis.plot(line["tau"], line["share"], color=family.look.colour, lw=0.6, alpha=0.7)
             continue
         axis.fill_between(line["tau"], line["low"], line["high"], color=look.colour, alpha=0.1, lw=0)
@@ -103,11 +103,14 @@ def draw_aggregates(material: Material) -> list[Drawn]:
     width = span(material.width)
     labels = names_fitted(designs, 0.27 * width if width >= PAGE else 1.4)
     across = 4 if width >= PAGE else 2
-    line = max(0.135, 0.04 + 0.105 * max(label.count("\n") + 1 for label in labels))
-    rows = len(WORDS) // across
+    line = row_height(labels, 0.135)
+    shown = list(WORDS)
+    if line * len(designs) * len(shown) / across > TALLEST - 1:
+        shown = ["mean", "iqm"]
+    rows = max(1, len(shown) // across)
     figure = Figure(figsize=(width, (line * len(designs) + 0.5) * rows + 0.1), layout="constrained")
-    grid = figure.subplots(rows, across, squeeze=False, sharey=True)
-    for axis, name in zip(grid.flat, WORDS, strict=True):
+    grid = figure.subplots(rows, min(across, len(shown)), squeeze=False, sharey=True)
+    for axis, name in zip(grid.flat, shown, strict=True):
         here = found[found["aggregate"] == name].set_index("design")
         for y, design in enumerate(designs):
             row, look = here.loc[design], material.looks[design]
@@ -116,7 +119,7 @@ def draw_aggregates(material: Material) -> list[Drawn]:
             )
             axis.plot(row["value"], y, marker=look.marker, color=look.colour, ms=5, mec="white", mew=0.4)
         axis.set_title(WORDS[name], fontsize=7.5)
-        axis.locator_params(axis="x", nbins=4)
+        axis.locator_params(axis="x", nbins=4 if across > 2 else 3)
         axis.grid(axis="y", visible=False)
         axis.tick_params(axis="y", length=0)
     for row_axes in grid:
@@ -124,7 +127,9 @@ def draw_aggregates(material: Material) -> list[Drawn]:
         row_axes[0].set_ylim(len(designs) - 0.4, -0.6)
     caption = sentences(
         f"Aggregates of normalised scores over tasks and seeds; {counted(runs)}.",
-        "Of the optimality gap lower is better.",
+        "Of the optimality gap lower is better."
+        if len(shown) == len(WORDS)
+        else "Median and optimality gap: at page width, and in the CSV.",
         "Bars: 95 % intervals for these tasks and other seeds.",
         basis(runs),
         lacking(_models(material)),

@@ -16,7 +16,7 @@ from analysis.load import Results
 from analysis.material import Material
 from analysis.scales import levels
 from analysis.scores import BASIS, normalised_means, run_scores, score_cells
-from analysis.style import COLUMN, GREY, PAGE, TALLEST, Drawn, inches, label_outer, span
+from analysis.style import COLUMN, GREY, PAGE, TALLEST, Drawn, inches, label_outer, row_height, span
 from analysis.words import interval_words, plural, seed_range, short_task
 
 LABEL, LEAST = 1.75, 0.95
@@ -56,16 +56,18 @@ def draw(material: Material) -> list[Drawn]:
     return [Drawn("scores", "Score by design", caption, figure, _points(scored, cells))]
 
 
-def _layout(material: Material, designs: list[str], tasks: int) -> tuple[Figure, npt.NDArray[Any], list[str]]:
+def _layout(
+    material: Material, designs: list[str], tasks: int, most: float = LABEL
+) -> tuple[Figure, npt.NDArray[Any], list[str]]:
     """The figure, its axes, and the designs' names as they fit: narrower where that leaves room for more panels."""
-    width = span(material.width, PAGE if tasks > 1 else COLUMN * 1.35)
-    label = min(LABEL, 0.42 * width)
+    width = span(material.width, PAGE if len(material.results.tasks) > 1 else COLUMN * 1.35)
+    label = min(most, 0.42 * width)
     labels = names_fitted(designs, label)
     room = width - max(map(inches, labels)) - 0.15
     across = max(1, min(tasks, 4, int(room / LEAST)))
     across = -(-tasks // -(-tasks // across))
     rows = -(-tasks // across)
-    line = max(0.14, 0.05 + 0.11 * max(each.count("\n") + 1 for each in labels))
+    line = row_height(labels, 0.14)
     figure = Figure(figsize=(width, (line * len(designs) + 0.58) * rows + 0.25), layout="constrained")
     return figure, figure.subplots(rows, across, squeeze=False, sharey=True), labels
 
@@ -76,7 +78,7 @@ def _overall(material: Material, designs: list[str], looks: dict[str, Look]) -> 
     means = means[means["design"].isin(designs) & means["normalised"].notna()]
     if means.empty:
         return None
-    figure, grid, labels = _layout(material, designs, 1)
+    figure, grid, labels = _layout(material, designs, 1, 2.8)
     axis, by_design = grid[0, 0], means.set_index("design")
     for y, design in enumerate(designs):
         if design not in by_design.index:

@@ -17,7 +17,7 @@ from analysis.families import key_of, names_fitted
 from analysis.figures.parts import basis, computed, finding, lacking, sentences, told
 from analysis.inference.estimate import Estimate
 from analysis.material import Material
-from analysis.style import PAGE, Drawn, handles_below, span
+from analysis.style import PAGE, Drawn, handles_below, row_height, span
 from analysis.words import plural, seed_range
 
 SHARED, OTHERS = "shared", ("stopped", "separate")
@@ -47,7 +47,7 @@ def draw(material: Material) -> list[Drawn]:
     names = [row.name for row in rows]
     width = span(material.width)
     labels = names_fitted(names, 2.2 if width >= PAGE else 1.2)
-    line = max(_LINE, 0.05 + 0.11 * max(label.count("\n") + 1 for label in labels))
+    line = row_height(labels, _LINE)
     figure = Figure(figsize=(width, line * len(rows) + 0.5), layout="constrained")
     axis = figure.subplots()
     margin = _margin(material)
