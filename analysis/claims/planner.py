@@ -65,9 +65,7 @@ def _compute(evidence: Evidence, options: ClaimSpec) -> Outcome:
         mean_of(f"task.{short_task(task)}", f"{_GAP}, on {short_task(task)}", found.on(task), level)
         for task in (tasks if len(tasks) > 1 else ())
     ]
-    remarks = [
-        "the best model is chosen on the seeds that it is compared on, which makes the gap rather too small"
-    ]
+    remarks = ["the best model of a task is chosen on every second seed, and compared on the others"]
     without = [task for task in models["task"].unique() if task not in tasks]
     planned = _agents(evidence.runs)[1]["task"].unique()
     without += [task for task in planned if task not in set(models["task"])]
@@ -77,12 +75,21 @@ def _compute(evidence: Evidence, options: ClaimSpec) -> Outcome:
 
 
 def _best(oracles: pd.DataFrame, models: pd.DataFrame) -> Contrast | None:
-    """The oracle less the best model in a place, seed by seed: at the same horizon where an oracle has that."""
+    """The oracle less the best model in a place, seed by seed: at the same horizon where an oracle has that.
+
+    The model is chosen on every second seed and compared on the others. On the seeds that it is chosen on, the best of
+    many is the luckiest: of 30 designs that score alike, the best mean is two standard errors too high.
+    """
     same = models[models["horizon"].isin(set(oracles["oracle_horizon"]))]
     models = models if same.empty else same
     if models.empty or oracles.empty:
         return None
-    best = models[models["design"] == models.groupby("design", sort=False)["value"].mean().idxmax()]
+    seeds = sorted(models["seed"].unique())
+    choosing = models[models["seed"].isin(seeds[1::2])] if len(seeds) > 1 else models
+    chosen = choosing.groupby("design", sort=False)["value"].mean().idxmax()
+    best = models[(models["design"] == chosen) & models["seed"].isin(seeds[::2])]
+    if best.empty:
+        return None
     same = oracles[oracles["oracle_horizon"] == best["horizon"].iloc[0]]
     oracles = oracles if same.empty else same
     form = oracles.groupby("design", sort=False)["value"].mean().idxmax()
