@@ -228,7 +228,10 @@ def _texts(kind: str, columns: dict[str, Column]) -> Iterator[str]:
             broken = ~np.isfinite(column) if column.ndim == 1 else ~np.isfinite(column).all(axis=1)
             for row in np.flatnonzero(broken):
                 missing[row].append(name)
-    named = [f',"nonfinite":{json.dumps(sorted(names), separators=(",", ":"))}' if names else "" for names in missing]
+    named = [
+        f',"nonfinite":{json.dumps(sorted(names), separators=(",", ":"))}' if names else ""
+        for names in missing
+    ]
     return (form % row for row in zip(*map(_json, columns.values()), named, strict=True))
 
 

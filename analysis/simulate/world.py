@@ -159,24 +159,26 @@ class World:
         return found
 
     def _contrasts(self, axis: str, levels: tuple[str, ...], rows: pd.DataFrame) -> Iterator[Floats]:
-        """The first level minus each other one, where a plan holds both: [num_families], of the designs that a claim is
-        about, and of those with the published loss.
+        """The first level minus each other one and minus their mean, where a plan holds both: [num_families], of the
+        designs that a claim is about, and of those with the published loss.
         """
         if rows.empty:
             return
         matched = families(rows, axis, levels)
         for chosen in (leading(matched), published(matched)) if len(matched) else ():
-            for level in levels[1:]:
+            designs = chosen.drop_duplicates(["family", "level"])
+            index = [self.family[self.variant[row]] for row in designs.index]
+            table = pd.Series(index, index=pd.MultiIndex.from_frame(designs[["family", "level"]]))
+            for others in dict.fromkeys([*((level,) for level in levels[1:]), levels[1:]]):
                 weights = np.zeros(self.family.max(initial=0) + 1)
-                cells = chosen.groupby("family")["level"].agg(set)
-                both = cells.index[[{levels[0], level} <= found for found in cells]]
-                for sign, at in ((1, levels[0]), (-1, level)):
-                    designs = chosen[(chosen["level"] == at) & chosen["family"].isin(both)].drop_duplicates(
-                        "family"
-                    )
-                    np.add.at(weights, self.family[self.variant[designs.index]], sign / max(1, len(both)))
+                for _, found in table.groupby(level="family"):
+                    by_level = dict(zip(found.index.get_level_values("level"), found, strict=True))
+                    there = [by_level[level] for level in others if level in by_level]
+                    if levels[0] in by_level and there:
+                        weights[by_level[levels[0]]] += 1
+                        np.add.at(weights, there, -1 / len(there))
                 if weights.any():
-                    yield weights
+                    yield weights / weights[weights > 0].sum()
 
 
 @dataclass(frozen=True)

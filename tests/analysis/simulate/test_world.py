@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from analysis.claims.sample import contrast, families, leading, offline, online
+from analysis.claims.sample import contrast, families, leading, offline, online, together
 from analysis.inference.estimate import generator
 from analysis.matching import field_of
 from analysis.simulate.effects import Effects
@@ -36,10 +36,10 @@ def test_effects_are_exact_over_the_designs_of_the_plan(both):
 
 def test_sharing_is_exact_over_stopped_and_separate():
     frame, _ = drawn(paper("sharing").world(), sharing=0.12, **QUIET)
-    for other in ("stopped", "separate"):
-        rows = leading(families(online(frame), "reward_gradient", ("shared", other)))
-        found = contrast(rows, "shared", other).seeds()["difference"].to_numpy()
-        assert found == pytest.approx(0.12)
+    rows = leading(families(online(frame), "reward_gradient", ("shared", "stopped", "separate")))
+    parts = [contrast(rows, "shared", other) for other in ("stopped", "separate")]
+    for found in (*parts, together(parts)):
+        assert found.seeds()["difference"].to_numpy() == pytest.approx(0.12)
 
 
 def test_doses_are_lines_within_a_design():
