@@ -147,6 +147,6 @@ def test_the_verdict_is_that_of_the_truth(claim, studies, truth, verdict, value)
     if value is not None:
         assert first.estimate.value == pytest.approx(value, abs=0.06)
     assert first.tasks == len(TWO)
-    assert first.seeds == 5
+    assert first.seeds == (3 if claim == "H10" else 5)  # the best model is chosen on the other two
     names = [one.name for one in (*found.primary, *found.secondary)]
     assert len(names) == len(set(names))
