@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from harness.rundir import RunDir
 from tests.analysis.synthetic import FIVE, Options, write_study, write_summary
 
 TASK = "dmc/cartpole-swingup"
+RETURN = re.compile(r'"return": ?')
 FRAMES = ("runs", "episodes", "evaluations", "open_loop", "coverage", "evaluated")
 
 
@@ -84,8 +86,7 @@ def test_a_run_whose_files_changed_is_read_again(study, read, change):
     run = run_of(load([study]))
     read.clear()
     if change == "metrics":
-        text = run.metrics.read_text()
-        run.metrics.write_text(text.replace('"return": ', '"return": 9', 1))
+        run.metrics.write_text(RETURN.sub(r"\g<0>9", run.metrics.read_text(), count=1))
     elif change == "summary":
         run.summary.unlink()
     elif change == "state":
@@ -101,7 +102,7 @@ def test_a_run_whose_files_changed_is_read_again(study, read, change):
     else:
         before = run.metrics.stat()
         text = run.metrics.read_text()
-        place = text.index('"return": ') + len('"return": ')
+        place = RETURN.search(text).end()
         digit = "1" if text[place] != "1" else "2"
         run.metrics.write_text(text[:place] + digit + text[place + 1 :])
         os.utime(run.metrics, ns=(before.st_atime_ns, before.st_mtime_ns))
