@@ -87,8 +87,12 @@ def abbreviate(design: str) -> str:
 
 
 def names_fitted(designs: Iterable[str], width: float) -> list[str]:
-    """Names within a width: all of them abbreviated if one must be."""
+    """Names within a width in inches: as they are; of few designs in up to two lines; else all of them abbreviated."""
     every = list(designs)
+    if len(every) <= FEW:
+        wrapped = [wrap(design, width) for design in every]
+        if all(inches(name) <= width and name.count("\n") < 2 for name in wrapped):
+            return wrapped
     if all(inches(design) <= width for design in every):
         return every
     return [wrap(abbreviate(design), width) for design in every]

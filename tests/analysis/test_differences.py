@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from analysis.colours import looks
 from analysis.completeness import mixed, notes
 from analysis.content import confound_table
 from analysis.differences import differences
 from analysis.figures import horizon_error
 from analysis.load import load
+from analysis.material import Material
 from analysis.style import print_style
 from tests.analysis.synthetic import FIVE, Options, variants, write_study
 
@@ -40,7 +40,7 @@ def test_a_budget_of_its_own_is_told_with_its_values(tmp_path):
 def test_other_starts_are_not_common_data(tmp_path):
     results = study_of(tmp_path, (A, with_fields(B, evaluation={"starts": 8})))
     with print_style():
-        (drawn,) = horizon_error.draw(results, looks(results.designs))
+        (drawn,) = horizon_error.draw(Material(results))
     assert "not the same starts for all" in drawn.caption
     (told,) = mixed(results)
     assert told.startswith("mixed evaluation.starts: 64 (images-latent-stochastic), 8 (")

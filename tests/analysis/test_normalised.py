@@ -1,13 +1,15 @@
 """Scores between the random agent and the oracle, and what is said where they cannot be."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from analysis.colours import looks
 from analysis.completeness import notes, sentence
 from analysis.content import correlation_table, score_table
 from analysis.figures import learning_curves, scores
 from analysis.load import load
+from analysis.material import Material
 from analysis.numbers import numbers
 from analysis.prediction import run_errors
 from analysis.scales import scales
@@ -101,8 +103,8 @@ def test_the_oracle_is_a_baseline_and_no_design(results):
 
 def test_figures_show_both_baselines(results):
     with print_style():
-        (drawn,) = scores.draw(results, looks(results.designs))
-        curves = learning_curves.draw(results, looks(results.designs))[0]
+        (drawn,) = scores.draw(Material(results))
+        curves = learning_curves.draw(Material(results))[0]
     words = [text.get_text() for text in drawn.figure.axes[0].texts]
     assert words == ["random", "oracle"]
     assert "Dashed: random agent. Dotted: oracle." in drawn.caption
@@ -139,7 +141,7 @@ def test_baselines_too_near_to_each_other_are_no_scale(results, gap, by_range):
     evaluations = results.evaluations.copy()
     for agent, level in (("random", 300.0), ("oracle", 300.0 + gap)):
         evaluations.loc[evaluations["design"] == agent, "return"] = level
-    changed = type(results)(**(vars(results) | {"evaluations": evaluations}))
+    changed = replace(results, evaluations=evaluations)
     scale = by_task(changed)[TASKS[0]]
     assert scale.by_range is by_range
     assert scale.unit == pytest.approx(1000 if by_range else gap)
@@ -158,6 +160,6 @@ def test_of_several_oracles_the_first_one_counts(tmp_path):
     assert cells.loc["oracle (horizon=12)", "normalised"] == pytest.approx(1)
     assert np.isfinite(cells.loc["oracle (horizon=4)", "normalised"])
     with print_style():
-        (drawn,) = scores.draw(results, looks(results.designs))
+        (drawn,) = scores.draw(Material(results))
     rows = [label.get_text().replace("\n", " ") for label in drawn.figure.axes[0].get_yticklabels()]
     assert rows == [*results.designs, "oracle (horizon=4)"]

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis.colours import looks
 from analysis.completeness import notes
 from analysis.content import score_table
 from analysis.environments import oracle_can_plan, range_of_returns, setting
 from analysis.figures import scores as figure_of_scores
 from analysis.load import load
+from analysis.material import Material
 from analysis.scales import scales
 from analysis.scores import run_scores, score_cells
 from analysis.style import print_style
@@ -63,7 +63,7 @@ def test_baselines_of_another_environment_are_no_scale(tmp_path):
         "{action_repeat: 8, time_limit: 1000}, seed: range(5)} under include"
     )
     with print_style():
-        (drawn,) = figure_of_scores.draw(results, looks(results.designs))
+        (drawn,) = figure_of_scores.draw(Material(results))
     rows = [label.get_text().replace("\n", " ") for label in drawn.figure.axes[0].get_yticklabels()]
     assert rows == list(levels)  # a level through the panel would be one of other returns
     assert "random" not in " ".join(text.get_text() for text in drawn.figure.axes[0].texts)

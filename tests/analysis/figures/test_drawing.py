@@ -10,7 +10,6 @@ from analysis import drawing
 from analysis.drawing import check_formats, draw_figures
 from analysis.figures.registry import FIGURES, SECTIONS, chosen
 from analysis.material import Material
-from analysis.style import inches, wrap
 from harness.errors import UserError
 
 
@@ -65,8 +64,3 @@ def test_pgf_without_latex_says_what_to_install(monkeypatch):
 def test_names_are_known_without_matplotlib():
     code = "import sys, analysis.drawing; assert not {'matplotlib', 'pandas'} & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_a_long_name_is_wrapped_to_a_width():
-    assert wrap("images-latent-stochastic", 0.8).splitlines() == ["images-latent-", "stochastic"]
-    assert inches(wrap("images-latent-stochastic (planner.horizon=12, window)", 1.2)) <= 1.2
