@@ -31,14 +31,14 @@ class ReportResult:
 
     Attributes:
         index: the HTML file; of a single figure, its first file.
-        score_table, claims_table: for printing; empty when figures alone were asked for.
+        score_table, verdicts: for printing; empty when figures alone were asked for.
         notes: completeness first, then what is missing, mixed or too small.
         figures: the figure files written.
     """
 
     index: Path
     score_table: str
-    claims_table: str
+    verdicts: str
     notes: list[str]
     figures: list[Path] = field(default_factory=list)
 
@@ -88,7 +88,7 @@ def build_report(
 
         export(material.results, target, bundle)
     moved = [target / path.relative_to(beside) for path in result.figures]
-    return ReportResult(target / "index.html", result.score_table, result.claims_table, result.notes, moved)
+    return ReportResult(target / "index.html", result.score_table, result.verdicts, result.notes, moved)
 
 
 def report_again(
@@ -207,7 +207,7 @@ def _write(
     since: Callable[[dict[str, Any]], str],
     progress: Progress | None = None,
 ) -> ReportResult:
-    from analysis.claims.table import claims_json
+    from analysis.claims.table import claims_json, summary
     from analysis.claims.table import numbers as of_claims
     from analysis.completeness import notes, sentence, too_small
     from analysis.numbers import numbers, tex
@@ -240,7 +240,7 @@ def _write(
     return ReportResult(
         folder / "index.html",
         printed["scores"],
-        printed["claims"],
+        summary(material.findings),
         [*said, *([small] if small else []), *told],
         [path for each in saved for path in each.files],
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -11,9 +12,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.claims.types import Computed, Finding
-from analysis.claims.verdicts import percent
+from analysis.claims.verdicts import INNER, percent
 from analysis.tables import Table, fixed, number
-from analysis.words import plural
 
 SCHEMA = 1
 _PLACES = 3
@@ -64,6 +64,24 @@ def _text(value: float) -> str:
     return fixed(value, _PLACES) if abs(value) < 10 else number(value)
 
 
+def summary(findings: Sequence[Finding]) -> str:
+    """The verdicts for a terminal, a line each."""
+    lines = []
+    for found in findings:
+        told = [f"{_estimate(one)}, {one.sample}" for one in found.primary if one.name != INNER]
+        told = told or [_first(found.why)]
+        head = f"{found.id:<4}{found.verdict:<14}{found.title}"
+        lines += [
+            head,
+            *(textwrap.fill(text, 96, initial_indent=" " * 18, subsequent_indent=" " * 18) for text in told),
+        ]
+    return "\n".join([*lines, ""])
+
+
+def _indented(text: str) -> str:
+    return textwrap.fill(text, 96, initial_indent=" " * 18, subsequent_indent=" " * 18)
+
+
 def claims_table(findings: Sequence[Finding]) -> Table:
     """The table `claims`: of each claim the numbers that decide and its verdict; the CSV has the others too."""
     rows = []
@@ -77,7 +95,7 @@ def claims_table(findings: Sequence[Finding]) -> Table:
                 [
                     name if first else "",
                     one.words,
-                    _count(one),
+                    one.sample,
                     _estimate(one),
                     found.verdict if first else "",
                 ]
@@ -140,18 +158,13 @@ def _lines(findings: Sequence[Finding]) -> Iterator[list[Any]]:
             ]
 
 
-def _count(one: Computed) -> str:
-    count = plural(one.estimate.n, one.of.removesuffix("s"))
-    return count if one.of == "tasks" else f"{count}, {plural(one.tasks, 'task')}"
-
-
 def _estimate(one: Computed) -> str:
     return f"{_text(one.estimate.value)} [{_text(one.estimate.low)}, {_text(one.estimate.high)}]"
 
 
 def _caption(findings: Sequence[Finding]) -> str:
     levels = " or ".join(dict.fromkeys(percent(found.level) for found in findings))
-    counted = "n counts what they take as independent: seeds of each task, or designs"
+    counted = "n is what they are over: seeds of each task, or designs"
     said = [f"In brackets: {levels} intervals, but where a row says otherwise; {counted}."]
     rules: dict[str, list[str]] = {}
     for found in findings:

@@ -11,6 +11,7 @@ import pandas as pd
 from analysis.claims.spec import ClaimSpec
 from analysis.evidence import Evidence
 from analysis.inference.estimate import Estimate
+from analysis.words import plural
 
 Verdict = Literal["supported", "contradicted", "inconclusive", "not testable"]
 
@@ -37,6 +38,13 @@ class Computed:
     seeds: int = 0
     runs: int = 0
     note: str = ""
+
+    @property
+    def sample(self) -> str:
+        """What the interval is over, in words: `5 seeds, 7 tasks`, `10 designs, 7 tasks`; seeds are those of a task."""
+        counts = {"seeds": self.seeds, "designs": self.designs, "tasks": self.tasks}
+        independent = plural(counts.get(self.of) or self.estimate.n, self.of.removesuffix("s"))
+        return independent if self.of == "tasks" else f"{independent}, {plural(self.tasks, 'task')}"
 
 
 @dataclass(frozen=True)

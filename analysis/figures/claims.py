@@ -143,7 +143,7 @@ def _words(line: _Line, width: float) -> str:
         return wrap(line.finding.verdict, width)
     number = line.number
     said = told(number.estimate)
-    n = f"n = {number.estimate.n} {number.of}"
+    n = number.sample
     parts = [
         line.finding.verdict,
         *(said.replace(" [", "\n[").split("\n") if inches(said) > width else [said]),

@@ -116,7 +116,7 @@ def report(
             progress=progress,
             **options,
         )
-    for text in (result.score_table, result.claims_table):
+    for text in (result.score_table, result.verdicts):
         if text:
             print(text.rstrip() + "\n")
     for note in result.notes:

@@ -110,7 +110,7 @@ def test_the_first_screen_is_honest(report):
 def test_what_is_printed(report):
     assert report.score_table.startswith("| design")
     assert "images-latent-stochastic" in report.score_table
-    assert "H1 Images help online" in report.claims_table
+    assert "H1  supported     Images help online" in report.verdicts
     assert report.notes[0].startswith("12 of 12 runs done")
     assert report.notes[1].startswith("This study is too small")
 

@@ -56,7 +56,7 @@ def test_the_table_has_a_row_for_each_number_that_decides(found):
     assert named == list(CLAIMS)
     assert len(table.rows) == sum(max(1, len(each.primary)) for each in found)
     first = table.rows[0]
-    assert first[2] == "6 seeds, 2 tasks"
+    assert first[2] == "3 seeds, 2 tasks"
     assert (
         first[3]
         == f"{numbers(found)['H1.estimate']} [{numbers(found)['H1.low']}, {numbers(found)['H1.high']}]"
