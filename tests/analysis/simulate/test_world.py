@@ -87,7 +87,7 @@ def test_baselines_average_to_the_ends_of_the_scale(both):
 @pytest.mark.parametrize("tails", ["normal", "t3"])
 def test_noise_over_seeds_has_the_variance_that_was_put_in(both, tails):
     variances = []
-    for seed in range(60):
+    for seed in range(40):
         noisy, _ = drawn(both, seed, tails=tails, seed_sd=0.2, final_sd=0.0)
         quiet, _ = drawn(both, seed, tails=tails, **QUIET)
         models = both.models
@@ -106,7 +106,7 @@ def test_correlations_are_those_that_were_put_in(both):
     held = np.asarray((frame["predict"] == "images") & frame["offline"].astype(bool))
     planted = {"image_error": -0.7, "reward_error": 0.4, "heldout_image": -0.5, "coverage": 0.6}
     found = {name: [] for name in planted}
-    for seed in range(150):
+    for seed in range(100):
         rows, draw_ = drawn(both, seed, error_sd=0.0, design_sd=0.2, **planted, **QUIET)
         for place in range(len(both.places)):
             here = both.place == place
@@ -125,7 +125,7 @@ def test_correlations_are_those_that_were_put_in(both):
 def test_orders_online_and_offline_agree_as_much_as_was_put_in(both):
     def correlation(agreement):
         found = []
-        for seed in range(60):
+        for seed in range(25):
             frame, _ = drawn(
                 both, seed, agreement=agreement, images=0.0, images_offline=0.0, design_sd=0.2, **QUIET
             )
@@ -135,7 +135,7 @@ def test_orders_online_and_offline_agree_as_much_as_was_put_in(both):
         return np.mean(found)
 
     assert correlation(1.0) == pytest.approx(1.0, abs=0.01)
-    assert correlation(0.0) == pytest.approx(0.0, abs=0.15)
+    assert correlation(0.0) == pytest.approx(0.0, abs=0.2)
     assert correlation(-0.8) < -0.5
 
 
