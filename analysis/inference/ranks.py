@@ -96,8 +96,8 @@ def rank_mismatch(
         if D >= MIN_DESIGNS and S >= MIN_SEEDS:
             blocks[task] = block
             continue
-        have = f"{D} designs on {S} common seeds under both conditions"
-        missing.append(f"{task}: {have}; {MIN_DESIGNS} designs on {MIN_SEEDS} seeds are needed")
+        have = f"{D} designs with {S} seeds that all of them have under both conditions"
+        missing.append(f"{task}: {have}; {MIN_DESIGNS} designs with {MIN_SEEDS} are needed")
     return mismatch_of(blocks, *key, missing=missing, level=level)
 
 
@@ -234,5 +234,7 @@ def _complete(first: pd.DataFrame, second: pd.DataFrame, value: str) -> Floats:
     while kept.sum() > 1 and present[kept].all(axis=0).sum() < MIN_SEEDS:
         fewest = np.where(kept, present.sum(axis=1), len(seeds) + 1).argmin()
         kept[fewest] = False
+    if present[kept].all(axis=0).sum() < MIN_SEEDS:
+        kept[:] = True  # however many are left out there are too few
     common = present[kept].all(axis=0)
     return np.asarray(both[:, kept][:, :, common].transpose(0, 2, 1))

@@ -125,8 +125,8 @@ def test_what_is_missing_is_said():
     found = rank_mismatch(first, second[~few & ~gone])
     assert [each.task for each in found.tasks] == ["t2"]
     assert list(found.missing) == [
-        "t0: 1 designs on 3 common seeds under both conditions; 4 designs on 4 seeds are needed",
-        "t1: 3 designs on 5 common seeds under both conditions; 4 designs on 4 seeds are needed",
+        "t0: 5 designs with 3 seeds that all of them have under both conditions; 4 designs with 4 are needed",
+        "t1: 3 designs with 5 seeds that all of them have under both conditions; 4 designs with 4 are needed",
     ]
     nothing = rank_mismatch(first[:0], second[:0])
     assert (nothing.mismatch.kind, nothing.mismatch.n, nothing.tasks) == ("none", 0, [])
