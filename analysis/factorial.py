@@ -285,13 +285,14 @@ def effect_words(effect: str) -> str:
 
 def caption(found: pd.DataFrame) -> str:
     """What a reader of the effects must know."""
+    means, models = (found[found["estimator"] == name] for name in ("contrast", "mixed"))
+    bars = "; 95 % interval for these tasks, over seeds" if means["low"].notna().any() else ""
     words = [
         "Main effects: mean at the first level less mean at the second.",
         "Interactions: the effect of one axis at the first level of the other less that at its second level.",
         "Errors are on common data, 1 being that of repeating the last frame or reward; lower is better.",
-        "Contrast: of the corners at equal seeds, mean over tasks; 95 % interval for these tasks, over seeds.",
+        f"Contrast: of the corners at equal seeds, mean over tasks{bars}.",
     ]
-    means, models = (found[found["estimator"] == name] for name in ("contrast", "mixed"))
     if models["value"].notna().any():
         scope = "tasks like these, over tasks and seeds" if varies(found) else "these tasks, over seeds"
         words.append(

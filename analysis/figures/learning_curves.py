@@ -5,6 +5,7 @@ Where a run is trained on a fixed dataset, evaluations are drawn against gradien
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,7 +45,9 @@ COLUMNS = ["task", "design", "seed", "env_steps", "return", "low", "high", "n", 
 
 @dataclass(frozen=True)
 class _Sheet:
-    """What a figure of curves is: its points, the baselines' levels, names of its axes, its groups of designs."""
+    """What a figure of curves is: its points, the baselines' levels, names of its axes, its groups of designs, and how
+    many cells (designs on tasks) are planned to have a curve.
+    """
 
     points: pd.DataFrame
     levels: pd.DataFrame
@@ -52,6 +55,7 @@ class _Sheet:
     steps: str
     tasks: list[str]
     groups: list[Family]
+    planned: int
 
 
 def draw(material: Material) -> list[Drawn]:
@@ -69,12 +73,21 @@ def draw(material: Material) -> list[Drawn]:
 def draw_training(material: Material) -> list[Drawn]:
     """The figure `training_returns`: the episodes that were collected."""
     every = material.results.episodes
-    return _drawn(
-        material, every, "training_returns", "Return of the training episodes", "Return (exploring)"
-    )
+    configs = material.results.configs
+    offline = {run for run, config in configs.items() if config is not None and config.offline}
+    title, label = "Return of the training episodes", "Return (exploring)"
+    return _drawn(material, every, "training_returns", title, label, offline)
 
 
-def _drawn(material: Material, every: pd.DataFrame, name: str, title: str, label: str) -> list[Drawn]:
+def _drawn(
+    material: Material,
+    every: pd.DataFrame,
+    name: str,
+    title: str,
+    label: str,
+    without: Collection[str] = frozenset(),
+) -> list[Drawn]:
+    """The figure; `without`: runs that have no such curve, whatever becomes of them."""
     results = material.results
     data = every[every["design"].isin(results.designs)]
     if not data["return"].notna().any():
@@ -85,7 +98,8 @@ def _drawn(material: Material, every: pd.DataFrame, name: str, title: str, label
     levels = cells[cells["design"].isin(common_levels(results)) & cells["mean"].notna()]
     tasks = [task for task in results.tasks if (points["task"] == task).any()]
     groups = families(material, present(material, points))
-    sheet = _Sheet(points, levels, label, steps, tasks, groups)
+    planned = results.runs[(results.runs["agent"] == "model") & ~results.runs["run"].isin(list(without))]
+    sheet = _Sheet(points, levels, label, steps, tasks, groups, planned.groupby(["task", "design"]).ngroups)
     random = set(results.agents("random"))
     if len(groups) == 1:
         figure = _by_task(material, sheet, random)
@@ -259,7 +273,7 @@ def _with_levels(data: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
 
 
 def _caption(material: Material, sheet: _Sheet, random: set[str], *, single: bool) -> str:
-    results, data = material.results, sheet.points
+    data = sheet.points
     means = data[data["seed"] == -1]
     counts = data[data["seed"] >= 0].groupby(["task", "design"])["seed"].nunique()
     banded = means[means["n"] >= BAND_SEEDS]
@@ -279,9 +293,8 @@ def _caption(material: Material, sheet: _Sheet, random: set[str], *, single: boo
         words.append(f"Bands: {interval_words(banded['interval'])}.")
         if (means["n"] < BAND_SEEDS).any():
             words.append(f"No band where fewer than {BAND_SEEDS} seeds have got there.")
-    planned = results.runs[results.runs["agent"] == "model"].groupby(["task", "design"]).ngroups
-    if planned > len(counts):
-        words.append(f"{planned - len(counts)} of {planned} cells have no data yet.")
+    if sheet.planned > len(counts):
+        words.append(f"{sheet.planned - len(counts)} of {sheet.planned} cells have no data yet.")
     there = set(sheet.levels["design"])
     if not there & random:
         other = "of another environment" if random else "missing"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -15,8 +17,11 @@ from analysis.inference.estimate import Estimate
 from analysis.inference.paired import by_task
 from analysis.material import Material
 from analysis.style import PAGE, QUIET, TALLEST, Drawn, label_outer, panels, row_height, span
+from analysis.words import capital
 
 POINTS = 101
+NAMED = 6
+"""Designs that a caption lists at most."""
 WORDS = {"mean": "Mean", "median": "Median", "iqm": "Interquartile mean", "optimality_gap": "Optimality gap"}
 
 
@@ -28,7 +33,7 @@ def draw(material: Material) -> list[Drawn]:
     designs = present(material, runs)
     tau = np.linspace(min(0.0, runs["value"].min()), max(1.0, runs["value"].max()), POINTS)
     profiles = pd.concat([_profile(runs, design, tau) for design in designs], ignore_index=True)
-    groups = families(material, designs)
+    groups, partial = families(material, designs), on_fewer_tasks(runs)
     figure, axes = panels(len(groups), width=material.width, least=1.6, height=1.75, share_y=True, alone=4.2)
     for axis, family in zip(axes, groups, strict=True):
         _curves(axis, profiles, family, material.looks)
@@ -47,6 +52,7 @@ def draw(material: Material) -> list[Drawn]:
         f"Share of runs with a score above τ, each task counting the same; {counted(runs)}.",
         "Grey: the designs of the other families." if len(groups) > 1 else "",
         "Thin: single designs, without bands." if many else "Bands: 95 % at each τ, over seeds.",
+        capital(incomparable(partial, runs)) if partial else "",
         basis(runs),
         lacking(_models(material)),
         key_of(shown, designs) if not many else "",
@@ -99,7 +105,7 @@ def draw_aggregates(material: Material) -> list[Drawn]:
     if runs.empty:
         return []
     designs = present(material, runs)
-    found = aggregates(runs, designs)
+    found, partial = aggregates(runs, designs), on_fewer_tasks(runs)
     width = span(material.width)
     labels = names_fitted(designs, 0.27 * width if width >= PAGE else 1.4)
     across = 4 if width >= PAGE else 2
@@ -117,7 +123,10 @@ def draw_aggregates(material: Material) -> list[Drawn]:
             axis.plot(
                 [row["low"], row["high"]], [y, y], color=look.colour, lw=2, alpha=0.45, solid_capstyle="butt"
             )
-            axis.plot(row["value"], y, marker=look.marker, color=look.colour, ms=5, mec="white", mew=0.4)
+            edge: dict[str, Any] = {"mec": "white", "mew": 0.4}
+            if design in partial:
+                edge = {"mfc": "white", "mec": look.colour, "mew": 0.9}
+            axis.plot(row["value"], y, marker=look.marker, color=look.colour, ms=5, **edge)
         axis.set_title(WORDS[name], fontsize=7.5)
         axis.locator_params(axis="x", nbins=4 if across > 2 else 3)
         axis.grid(axis="y", visible=False)
@@ -130,7 +139,10 @@ def draw_aggregates(material: Material) -> list[Drawn]:
         "Of the optimality gap lower is better."
         if len(shown) == len(WORDS)
         else "Median and optimality gap: at page width, and in the CSV.",
-        "Bars: 95 % intervals for these tasks and other seeds.",
+        "Bars: 95 % intervals for these tasks and other seeds."
+        if found["low"].notna().any()
+        else "No intervals: single seeds.",
+        f"Hollow: {incomparable(partial, runs)}" if partial else "",
         basis(runs),
         lacking(_models(material)),
         key_of(labels, designs),
@@ -139,11 +151,27 @@ def draw_aggregates(material: Material) -> list[Drawn]:
 
 
 def aggregates(runs: pd.DataFrame, designs: list[str]) -> pd.DataFrame:
-    """A row a design and aggregate: value, low, high, n, interval."""
+    """A row a design and aggregate: value, low, high, n, interval, tasks (how many it is over)."""
     rows = []
     for design in designs:
         scores = by_task(runs[runs["design"] == design], "value")
         for name, function in AGGREGATES.items():
             each: Estimate = function(scores, "figure", design)
-            rows.append([design, name, each.value, each.low, each.high, each.n, each.kind])
-    return pd.DataFrame(rows, columns=["design", "aggregate", "value", "low", "high", "n", "interval"])
+            rows.append([design, name, each.value, each.low, each.high, each.n, each.kind, len(scores)])
+    columns = ["design", "aggregate", "value", "low", "high", "n", "interval", "tasks"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def on_fewer_tasks(runs: pd.DataFrame) -> dict[str, int]:
+    """Designs without a score on every task that one has a score on, and on how many they have one."""
+    tasks = runs.groupby(runs["design"].astype(str), sort=False)["task"].nunique()
+    return {str(design): int(n) for design, n in tasks[tasks < runs["task"].nunique()].items()}
+
+
+def incomparable(partial: dict[str, int], runs: pd.DataFrame) -> str:
+    """Why they are not compared with the others."""
+    listed = [f"{design} ({count})" for design, count in partial.items()]
+    several = [*listed[:NAMED], f"{len(listed) - NAMED} others"] if len(listed) > NAMED else listed
+    return (
+        f"not on all {runs['task'].nunique()} tasks, so not comparable with the others: {', '.join(several)}."
+    )
