@@ -16,6 +16,7 @@ from analysis.words import capital, plural, short_task
 
 ENDED = ("done", "diverged")
 _BASELINES = ("random", "oracle")
+_DONE = "runs that reach their end without diverging"
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,12 @@ class Claim:
         runs = evidence.runs[evidence.runs["run"].isin(need.runs)]
         unfinished = _unfinished(runs, command)
         outcome = self.compute(evidence, options)
-        remarks = [*outcome.remarks, *_excluded(runs)]
+        remarks = [*outcome.remarks, *_excluded(runs), *_of_one_task(outcome.primary)]
+        if _all_diverged(runs):
+            why = "Every run of a model that has ended diverged: there is nothing to compare."
+            return replace(
+                found, secondary=[*outcome.primary, *outcome.secondary], why=why, missing=[*unfinished, _DONE]
+            )
         if not outcome.primary or not all(map(has_interval, outcome.primary)):
             secondary = [*outcome.primary, *outcome.secondary]
             missing = [*unfinished, *_without_scale(runs), *outcome.missing]
@@ -121,6 +127,18 @@ def _excluded(runs: pd.DataFrame) -> list[str]:
     left = int(((runs["state"] == "diverged") & ~runs["diverged"].astype(bool)).sum())
     are = "is" if left == 1 else "are"
     return [f"{plural(left, 'diverged run')} {are} left out (report.diverged: exclude)"] if left else []
+
+
+def _of_one_task(primary: Sequence[Computed]) -> list[str]:
+    """That a verdict is of a single task, which its words do not say."""
+    alone = bool(primary) and all(each.tasks == 1 for each in primary)
+    return ["it is of one task alone, and says nothing of others"] if alone else []
+
+
+def _all_diverged(runs: pd.DataFrame) -> bool:
+    """Whether no model has a score of its own, but for what a diverged run counts as."""
+    ended = runs.loc[(runs["agent"] == "model") & runs["state"].isin(ENDED), "state"]
+    return bool(len(ended)) and bool((ended == "diverged").all())
 
 
 def _no_interval(runs: pd.DataFrame, primary: Sequence[Computed], remarks: Sequence[str]) -> str:
