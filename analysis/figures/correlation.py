@@ -34,8 +34,11 @@ def draw(material: Material) -> list[Drawn]:
     if usable.empty:
         return []
     tasks = [task for task in results.tasks if (usable["task"] == task).any()]
-    drawn = [_pooled(material, usable, ALL if len(results.tasks) > 1 else tasks[0])]
-    return [*drawn, _by_task(material, usable, tasks)] if len(tasks) > 1 else drawn
+    if len(tasks) == 1:
+        return [_pooled(material, usable, tasks[0])]
+    apart = _by_task(material, usable, tasks)
+    several = not points(usable, standardised=True).empty  # of one design a task there are no standard scores
+    return [_pooled(material, usable, ALL), apart] if several else [apart]
 
 
 def points(data: pd.DataFrame, *, standardised: bool) -> pd.DataFrame:

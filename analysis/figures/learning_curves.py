@@ -293,6 +293,9 @@ def _caption(material: Material, sheet: _Sheet, random: set[str], *, single: boo
         words.append(f"Bands: {interval_words(banded['interval'])}.")
         if (means["n"] < BAND_SEEDS).any():
             words.append(f"No band where fewer than {BAND_SEEDS} seeds have got there.")
+    most = means.set_index(["task", "design"])["n"]
+    if (most < counts.reindex(most.index)).any():
+        words.append("Where some seeds have not got, means are of the others, at least half of them.")
     if sheet.planned > len(counts):
         words.append(f"{sheet.planned - len(counts)} of {sheet.planned} cells have no data yet.")
     there = set(sheet.levels["design"])

@@ -142,8 +142,8 @@ def basis(frame: pd.DataFrame) -> str:
     known = frame[frame["value"].notna()]
     ranged = [short_task(task) for task in dict.fromkeys(known.loc[known["basis"] == "range", "task"])]
     if len(ranged) == known["task"].nunique():
-        words = "Normalised score: by the range of returns from the random agent (0), as an oracle's score is missing"
-        return f"{words} or no scale (see the notes)."
+        words = "Normalised score: by the range of returns, 0 being the random agent (the lowest score where that is"
+        return f"{words} missing), as random agent and oracle give no scale (see the notes)."
     words = "Normalised score: 0 is the random agent, 1 the oracle"
     return f"{words}; by the range of returns on {', '.join(ranged)}." if ranged else f"{words}."
 

@@ -82,7 +82,10 @@ def draw(material: Material) -> list[Drawn]:
     caption = sentences(
         "Differences of normalised score on common seeds, designs that differ in reward_gradient alone; "
         f"{plural(planned['family'].nunique(), 'form')} on {plural(planned['task'].nunique(), 'task')}, "
-        f"{seed_range(seeds)} a cell. Bars: 95 % intervals for these tasks and other seeds.",
+        f"{seed_range(seeds)} a cell.",
+        "Bars: 95 % intervals for these tasks and other seeds."
+        if any(np.isfinite(row.estimate.low) for row in rows)
+        else "No intervals: single seeds.",
         f"H9: shared - mean(stopped, separate) is {told(benefit.estimate)}; margin {margin:g}."
         if benefit
         else "",
