@@ -2,6 +2,7 @@
 # make test         set up, run the tests
 # make test-slurm   install SLURM if it is missing (needs root), start one on this machine, run the tests on it
 # make oracles      install rliable apart, check that the numbers kept of it are what it computes
+# make gallery      set up, draw docs/gallery.md: every figure, of simulated studies
 # make bench        set up, time training and planning (KAIXHIN=DIR: beside a checkout of Kaixhin/PlaNet)
 
 PYTHON ?= python3
@@ -47,6 +48,9 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/mypy
+
+gallery: $(READY)
+	$(BIN)/python scripts/gallery.py
 
 bench: $(READY)
 	$(BIN)/python benchmarks/rssm_vs_kaixhin.py

@@ -55,7 +55,7 @@ def draw(material: Material) -> list[Drawn]:
     width = span(material.width)
     left, right = (2.15, 1.75) if width >= PAGE else (1.25, 0.98)
     blocks = [[line for line in lines if (line.finding.id in OF_SCORES) == first] for first in (True, False)]
-    rows = [_Rows.of(block, left - 0.1, right - 0.06) for block in blocks if block]
+    rows = [_Rows.of(block, left - 0.2, right - 0.12) for block in blocks if block]
     height = sum(block.height + _BELOW for block in rows) + _TOP
     figure, top = Figure(figsize=(width, height)), _TOP
     for block in rows:

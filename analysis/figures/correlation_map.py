@@ -15,7 +15,7 @@ from analysis.correlations import ALL, by_step, by_variable
 from analysis.load import Results
 from analysis.material import Material
 from analysis.prediction import SAMPLES, common_data
-from analysis.style import PAGE, Drawn, empty, handles_below, span, wrap
+from analysis.style import PAGE, Drawn, empty, handles_below, row_height, span, wrap
 from analysis.words import brackets, few_tasks, plural, short_task
 
 _MAP = colormaps["RdBu_r"]
@@ -25,6 +25,8 @@ _LOOKS = {  # of error and sample
     SAMPLES[2]: (LOOKS["rewards-latent-stochastic"].colour, "--"),
 }
 _CELL = 0.21
+_NAME = 1.25
+"""Inches of a line of a row's name in a column."""
 """Inches of a row's height."""
 
 
@@ -55,7 +57,8 @@ def draw(material: Material) -> list[Drawn]:
 def _layout(width: float, cells: pd.DataFrame) -> tuple[Figure, Axes, Axes, SubFigure | None]:
     """The figure, the panels of the map and of the steps, and where the legend goes if they lie one above the other."""
     narrow = width < PAGE
-    height = _CELL * (1.4 if narrow else 1) * cells["row"].nunique() + 0.75
+    names = [wrap(_row_name(cells, row), _NAME if narrow else 9) for row in cells["row"].unique()]
+    height = row_height(names, _CELL) * len(names) + (1.1 if narrow else 0.75)
     if narrow:
         figure = Figure(figsize=(width, height + 2.6), layout="constrained")
         over, below = np.ravel(np.asarray(figure.subfigures(2, 1, height_ratios=[height, 2.6])))
@@ -91,16 +94,16 @@ def _heat(axis: Axes, cells: pd.DataFrame, *, narrow: bool) -> None:
         axis.text(
             j,
             i,
-            text.replace("0.", ".") if narrow else text,
+            text.replace("0.", "."),
             ha="center",
             va="center",
-            fontsize=5.5 if narrow else 6.5,
+            fontsize=7,
             fontweight="bold" if clear else "normal",
             color=_ink(line["value"]),
         )
     shown = np.ma.masked_invalid(values)
     axis.imshow(shown, cmap=_MAP, vmin=-1, vmax=1, aspect="auto", interpolation="nearest")
-    axis.set_yticks(range(len(rows)), [wrap(_row_name(cells, row), 1.0 if narrow else 9) for row in rows])
+    axis.set_yticks(range(len(rows)), [wrap(_row_name(cells, row), _NAME if narrow else 9) for row in rows])
     names = ["all tasks" if task == ALL else short_task(task) for task in tasks]
     axis.set_xticks(range(len(tasks)), names)
     if len(tasks) > 1:

@@ -51,7 +51,9 @@ def draw(material: Material) -> list[Drawn]:
     caption = sentences(
         f"Share of runs with a score above τ, each task counting the same; {counted(runs)}.",
         "Grey: the designs of the other families." if len(groups) > 1 else "",
-        "Thin: single designs, without bands." if many else "Bands: 95 % at each τ, over seeds.",
+        "Thin: single designs, without bands."
+        if many
+        else "Bands: 95 % at each τ, over seeds, where the share is neither 0 nor 1.",
         capital(incomparable(partial, runs)) if partial else "",
         basis(runs),
         lacking(_models(material)),
@@ -86,7 +88,10 @@ def _curves(axis: Axes, profiles: pd.DataFrame, family: Family, looks: dict[str,
         if many:
             axis.plot(line["tau"], line["share"], color=family.look.colour, lw=0.6, alpha=0.7)
             continue
-        axis.fill_between(line["tau"], line["low"], line["high"], color=look.colour, alpha=0.1, lw=0)
+        between = (line["share"] > 0) & (line["share"] < 1)
+        axis.fill_between(
+            line["tau"], line["low"], line["high"], where=between, color=look.colour, alpha=0.1, lw=0
+        )
         axis.plot(
             line["tau"],
             line["share"],

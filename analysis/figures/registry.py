@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -51,8 +50,6 @@ class FigureKind:
 
     def draw(self, material: Material) -> list[Drawn]:
         """Draws it; call it within `style.print_style`."""
-        if importlib.util.find_spec(f"analysis.figures.{self.module}") is None:
-            return []
         function: Callable[[Material], list[Drawn]]
         function = getattr(importlib.import_module(f"analysis.figures.{self.module}"), self.function)
         return function(material)
