@@ -31,6 +31,8 @@ TALLEST = 9.2
 PNG_DPI = 200
 GREY, QUIET = "#777777", "#c9c9c9"
 """Of words that stand for missing data, and of lines that are there for comparison alone."""
+_DROPPED = "_drop_tables_default"
+"""Where fontTools keeps the names of tables that it leaves out; matplotlib adds to them and has no option for it."""
 _RC: dict[str, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same everywhere
     "font.size": 7.5,
@@ -79,8 +81,21 @@ class Drawn:
 def print_style(tex: str | None = None) -> Iterator[None]:
     """Within it, figures are made and saved in the report's style; `tex` is the LaTeX that pgf is measured with."""
     pgf = {"pgf.texsystem": tex, "pgf.rcfonts": False} if tex else {}
-    with rc_context(_RC | pgf):  # type: ignore[arg-type]  # the stubs list every key
+    with rc_context(_RC | pgf), _fonts_without_layout():  # type: ignore[arg-type]  # the stubs list every key
         yield
+
+
+@contextmanager
+def _fonts_without_layout() -> Iterator[None]:
+    """Fonts are embedded without the tables that lay text out: a PDF holds text laid out, and they take most time."""
+    from fontTools.subset import Options
+
+    before = list(getattr(Options, _DROPPED, []))
+    setattr(Options, _DROPPED, [*before, "GSUB", "GPOS", "GDEF", "kern"])
+    try:
+        yield
+    finally:
+        setattr(Options, _DROPPED, before)
 
 
 def save(drawn: Drawn, folder: Path, formats: Iterable[str], provenance: str) -> list[Path]:
@@ -98,6 +113,11 @@ def save(drawn: Drawn, folder: Path, formats: Iterable[str], provenance: str) ->
         "png": {"Title": drawn.title, "Description": provenance, "Software": None},
         "svg": {"Title": drawn.title, "Description": provenance, "Date": None},
     }
+    if drawn.figure.get_layout_engine() is not None:
+        drawn.figure.draw_without_rendering()  # lays it out, once for all formats
+        drawn.figure.set_layout_engine("none")
+    drawn.figure.draw_without_rendering()
+    drawn.figure.set_layout_engine("none")  # what is laid out once stays, in every format
     for kind in formats:
         path = folder / f"{drawn.name}.{kind}"
         drawn.figure.savefig(path, dpi=PNG_DPI, metadata=metadata.get(kind))
@@ -240,7 +260,7 @@ def empty(axis: Axes, words: str = "no data") -> None:
 def inches(text: str, size: float = 7) -> float:
     """Width of the widest line of a text in the style's font, `size` in points."""
     paths = [TextPath((0, 0), line, size=size) for line in text.split("\n") if line.strip()]
-    return max((float(path.get_extents().x1) for path in paths), default=0.0) / 72
+    return max((float(path.vertices[:, 0].max()) for path in paths), default=0.0) / 72
 
 
 def wrap(text: str, width: float, size: float = 7) -> str:

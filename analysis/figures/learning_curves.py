@@ -204,7 +204,7 @@ def _means(material: Material, sheet: _Sheet, random: set[str]) -> Figure:
 
 def _panel(axis: Axes, sheet: _Sheet, task: str, family: Family, looks: dict[str, Look]) -> None:
     here = sheet.points[(sheet.points["task"] == task) & sheet.points["design"].isin(family.designs)]
-    many = crowded([family])
+    many = crowded(sheet.groups)
     for design in family.designs:
         lines, look = here[here["design"] == design], looks[design]
         mean = lines[lines["seed"] == -1].sort_values("env_steps")

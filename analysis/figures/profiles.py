@@ -34,13 +34,13 @@ def draw(material: Material) -> list[Drawn]:
     tau = np.linspace(min(0.0, runs["value"].min()), max(1.0, runs["value"].max()), POINTS)
     profiles = pd.concat([_profile(runs, design, tau) for design in designs], ignore_index=True)
     groups, partial = families(material, designs), on_fewer_tasks(runs)
+    many = crowded(groups)
     figure, axes = panels(len(groups), width=material.width, least=1.6, height=1.75, share_y=True, alone=4.2)
     for axis, family in zip(axes, groups, strict=True):
-        _curves(axis, profiles, family, material.looks)
+        _curves(axis, profiles, family, material.looks, many=many)
         axis.set_title(family.name)
         axis.set_ylim(-0.03, 1.03)
     label_outer(axes, "τ (normalised score)", "Share of runs above τ")
-    many = crowded(groups)
     shown = design_legend(
         figure,
         {f"{family.name}: designs": family.look for family in groups}
@@ -78,11 +78,12 @@ def _profile(runs: pd.DataFrame, design: str, tau: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame({"design": design, **columns, "runs": found.n, "tasks": found.tasks})
 
 
-def _curves(axis: Axes, profiles: pd.DataFrame, family: Family, looks: dict[str, Look]) -> None:
+def _curves(
+    axis: Axes, profiles: pd.DataFrame, family: Family, looks: dict[str, Look], *, many: bool
+) -> None:
     for design, line in profiles.groupby("design", sort=False):
         if design not in family.designs:
             axis.plot(line["tau"], line["share"], color=QUIET, lw=0.5, zorder=1)
-    many = crowded([family])
     for design in family.designs:
         line, look = profiles[profiles["design"] == design], looks[design]
         if many:
