@@ -154,6 +154,12 @@ def _missing(results: Results) -> list[str]:
             cells = Counter(f"{row.design} on {row.task}" for row in chosen.itertuples())
             listed = "; ".join(f"{cell} ({count})" for cell, count in list(cells.items())[:6])
             found.append(f"{plural(len(chosen), 'run')} {words}: {listed}{'; ...' if len(cells) > 6 else ''}")
+    lost = runs[(runs["state"] == "done") & ~runs["final"].astype(bool)]
+    if len(lost):
+        count = f"{plural(len(lost), 'run')} {'is' if len(lost) == 1 else 'are'} done"
+        listed = "; ".join(f"{row.design} on {row.task}, seed {row.seed}" for row in lost[:6].itertuples())
+        more = "; ..." if len(lost) > 6 else ""
+        found.append(f"{count} without a score, as no final evaluation is among the records: {listed}{more}")
     errors = run_errors(results)
     done = errors[errors["score"].notna()]
     found += _left_out(results, done)
