@@ -99,13 +99,21 @@ def figures_of(name):
     return material, {each.drawn.name: each.drawn for each in figures}, told, page
 
 
-@pytest.mark.parametrize("name", ABLATIONS)
+SLOW = {"failed", "running", "one seed done", "a design not begun"}
+
+
+def each_ablation():
+    return [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in ABLATIONS]
+
+
+@pytest.mark.parametrize("name", each_ablation())
 def test_everything_is_made_of_what_there_is(name):
     _, figures, told, _ = figures_of(name)
     assert told
     assert figures
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "names", [("offline",), ("dose_response",), ("sharing",), ("capacity",), ("planner",), CROSS]
 )
@@ -155,13 +163,13 @@ def test_a_verdict_of_one_task_says_so():
     ("name", "words"),
     [
         ("nothing begun", "not begun"),
-        ("failed", "failed"),
-        ("running", "still running"),
+        pytest.param("failed", "failed", marks=pytest.mark.slow),
+        pytest.param("running", "still running", marks=pytest.mark.slow),
         ("errors are no numbers", "without finite errors"),
         ("no oracle", "the oracle"),
         ("no random agent", "the random agent"),
         ("no baselines", "the random agent and the oracle are missing"),
-        ("a design not begun", "images-latent-stochastic"),
+        pytest.param("a design not begun", "images-latent-stochastic", marks=pytest.mark.slow),
     ],
 )
 def test_what_is_missing_is_among_the_notes_and_on_the_page(name, words):
