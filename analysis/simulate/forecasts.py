@@ -25,13 +25,16 @@ def forecasts(config: RunConfig, run: Reached) -> dict[str, npt.NDArray[Any]]:
     size, horizon = min(config.env.image_size, PIXELS), config.evaluation.horizon
     context = config.evaluation.context
     task, own = generator("forecasts", config.task), generator("forecasts", config.model_dump_json())
-    begin, speed = task.uniform(0.2, 0.8, STARTS), task.uniform(-0.03, 0.03, STARTS)
-    lean, turn = task.uniform(-1, 1, STARTS), task.uniform(0.1, 0.3, STARTS)
-    t = np.arange(context + horizon)
-    happened = _frames(size, begin[:, None] + speed[:, None] * t, lean[:, None] + turn[:, None] * t)
-    reward = np.cumsum(task.normal(0.02, 0.1, (STARTS, horizon)), axis=1) * run.baselines["reward"]
+    phase, rate = task.uniform(0, 2 * np.pi, (2, STARTS, 1)), task.uniform(0.1, 0.25, (2, STARTS, 1))
+
+    def seen(t: Floats, blur: Floats | float = 0.0) -> npt.NDArray[np.uint8]:
+        x, angle = np.sin(phase + rate * t)
+        return _frames(size, 0.5 + 0.3 * x, 1.2 * angle, blur)
+
+    happened = seen(np.arange(context + horizon, dtype=np.float64))
+    reward = (1 + np.cumsum(task.normal(0, 0.5, (STARTS, horizon)), axis=1)) * run.baselines["reward"]
     skill = {kind: _skill(run, kind) for kind in ("image", "reward")}
-    miss = (1 - skill["reward"]) * run.baselines["reward"]
+    miss = 0.6 * (1 - skill["reward"]) * run.baselines["reward"]
     arrays: dict[str, npt.NDArray[Any]] = {
         "context": happened[:, :context],
         "truth": happened[:, context:],
@@ -40,10 +43,9 @@ def forecasts(config: RunConfig, run: Reached) -> dict[str, npt.NDArray[Any]]:
         "start": np.stack([np.arange(STARTS), 10 + np.arange(STARTS)], axis=1).astype(np.int64),
     }
     if config.predict == "images":
-        lag = context - 1 + (0.4 + 0.6 * skill["image"]) * np.arange(1, horizon + 1)
-        blur = (1 - skill["image"]) * np.arange(1, horizon + 1) / horizon
-        x, angle = begin[:, None] + speed[:, None] * lag, lean[:, None] + turn[:, None] * lag
-        arrays["image"] = _frames(size, x, angle, blur)
+        steps = np.arange(1, horizon + 1, dtype=np.float64)
+        lags = 0.4 + 0.6 * skill["image"]
+        arrays["image"] = seen(context - 1 + lags * steps, (1 - skill["image"]) * steps / horizon)
         if config.dynamics == "stochastic":
             noise = own.normal(0, 6, arrays["image"].shape)
             arrays["sample"] = np.clip(arrays["image"] + noise, 0, 255).astype(np.uint8)
@@ -57,10 +59,10 @@ def _skill(run: Reached, kind: str) -> float:
 
 
 def _frames(size: int, x: Floats, angle: Floats, blur: Floats | float = 0.0) -> npt.NDArray[np.uint8]:
-    """Frames [n, T, 3, size, size]: a cart at x (in 0..1, it wraps) and its pole; blur fades both in [T]."""
+    """Frames [n, T, 3, size, size]: a cart at x (in 0..1) and its pole; blur fades both in [T]."""
     rows, columns = np.mgrid[0:size, 0:size] / size
     ground = np.stack([50 + 32 * rows, 70 + 32 * rows, 110 + 48 * rows])
-    x, angle = (v[..., None, None] for v in (x % 1.0, angle))
+    x, angle = (v[..., None, None] for v in (x, angle))
     cart = (np.abs(columns - x) < 0.15) & (np.abs(rows - 0.75) < 0.1)
     along = (columns - x) * np.sin(angle) - (rows - 0.69) * np.cos(angle)
     across = (columns - x) * np.cos(angle) + (rows - 0.69) * np.sin(angle)
