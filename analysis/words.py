@@ -6,6 +6,11 @@ from collections.abc import Iterable, Sized
 
 from analysis.inference.correlation import FEW_TASKS, MIN_CLUSTERS
 
+WINDOWED = "windowed normalised score"
+"""Of the evaluations in the final window: what claims compare, but for H4 and H6."""
+FINAL = "final normalised score"
+"""Of the final phase, whose weights the errors are of: correlations of errors with the score (H4, H6)."""
+
 
 def short_count(value: float) -> str:
     """500, 2k, 1.5M."""
