@@ -144,7 +144,7 @@ def _slope(term: Terms) -> str:
 def _leaves_residual(everything: Floats) -> bool:
     """Whether these columns leave something of the rows to the residual."""
     rows, columns = everything.shape
-    return columns < rows or int(np.linalg.matrix_rank(everything)) < rows
+    return bool(columns < rows or np.linalg.matrix_rank(everything) < rows)
 
 
 def _unfit(y: Floats, design: _Design) -> str:
