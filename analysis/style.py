@@ -114,10 +114,8 @@ def save(drawn: Drawn, folder: Path, formats: Iterable[str], provenance: str) ->
         "svg": {"Title": drawn.title, "Description": provenance, "Date": None},
     }
     if drawn.figure.get_layout_engine() is not None:
-        drawn.figure.draw_without_rendering()  # lays it out, once for all formats
-        drawn.figure.set_layout_engine("none")
-    drawn.figure.draw_without_rendering()
-    drawn.figure.set_layout_engine("none")  # what is laid out once stays, in every format
+        drawn.figure.draw_without_rendering()
+        drawn.figure.set_layout_engine("none")  # what is laid out once stays, in every format
     for kind in formats:
         path = folder / f"{drawn.name}.{kind}"
         drawn.figure.savefig(path, dpi=PNG_DPI, metadata=metadata.get(kind))
