@@ -71,7 +71,9 @@ def looks(designs: Sequence[str], corners: Mapping[str, str] | None = None) -> d
 def corners(runs: pd.DataFrame) -> dict[str, str]:
     """The corner of the factorial that each design is a form of, from the rows of its runs with the three axes."""
     models = runs[runs["agent"] == "model"].drop_duplicates("design")
-    axes = models[["predict", "space", "dynamics"]].astype(str).agg("-".join, axis=1)
+    axes = (
+        models[["predict", "space", "dynamics"]].astype(object).fillna("").astype(str).agg("-".join, axis=1)
+    )
     return dict(zip(models["design"].astype(str), axes, strict=True)) if len(models) else {}
 
 

@@ -13,7 +13,7 @@ from analysis.claims.types import Computed, Verdict
 from analysis.inference.estimate import Estimate
 
 INNER = "inner"
-"""Names the number whose interval decides on equivalence; its level is that of two one-sided tests."""
+"""Names the number whose interval decides beside the one that is shown: of two one-sided tests, or of all designs."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,26 @@ def directional(
         f"{threshold:g}, inconclusive otherwise{'; of several numbers, all must agree' if several else ''}."
     )
     return Rule(text, lambda found: agreed([of_one(each) for each in found]))
+
+
+def for_all(level: float, threshold: float) -> Rule:
+    """Every one of several differences lies above a threshold: decided by the one whose interval reaches lowest.
+
+    As no difference is chosen before it is tested, the level needs no adjustment for support (intersection-union test,
+    Berger 1982); that some difference lies below is told by intervals for all at once (Bonferroni).
+    """
+
+    def decide(found: Sequence[Estimate]) -> Verdict:
+        lowest, of_all = found
+        if lowest.low > threshold:
+            return "supported"
+        return "contradicted" if of_all.high < threshold else "inconclusive"
+
+    text = (
+        f"Supported if the {percent(level)} interval of every design lies above {threshold:g}, contradicted if that of "
+        f"some design, adjusted for their number, lies below {threshold:g}, inconclusive otherwise."
+    )
+    return Rule(text, decide)
 
 
 def inner_level(level: float) -> float:
