@@ -19,7 +19,7 @@ from analysis.scores import BASIS, normalised_means, run_scores, score_cells
 from analysis.style import COLUMN, GREY, PAGE, TALLEST, Drawn, inches, label_outer, row_height, span
 from analysis.words import interval_words, plural, seed_range, short_task
 
-LABEL, LEAST = 1.75, 0.95
+LABEL, LEAST = 1.75, 1.15
 """Inches of a line of a design's name at most, and of a panel at least."""
 CROWDED = 0.3
 """Of a panel's width: baselines nearer to each other than this have their names to either side."""
