@@ -1,5 +1,7 @@
 """Effects are read from words and files, and every mistake says what to write."""
 
+from pathlib import Path
+
 import pytest
 
 from analysis.claims.spec import CLAIMS
@@ -59,3 +61,9 @@ def test_a_file_that_is_none_is_refused(tmp_path):
         read_effects(file=tmp_path / "list.yaml")
     with pytest.raises(UserError, match="no claim H12"):
         preset(H12="true")
+
+
+def test_the_guide_lists_every_effect_with_its_default():
+    guide = (Path(__file__).parents[3] / "docs" / "simulate.md").read_text()
+    for name, field in Effects.model_fields.items():
+        assert f"| `{name}` | {field.default} | {field.description} |\n" in guide
