@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,14 @@ class Saved:
     drawn: Drawn
     files: Sequence[Path]
 
+    @property
+    def light(self) -> Saved:
+        """Without artists and points, which are in the files: a figure of the same size."""
+        from matplotlib.figure import Figure
+
+        blank = Figure(figsize=tuple(self.drawn.figure.get_size_inches()))
+        return replace(self, drawn=replace(self.drawn, figure=blank, data=self.drawn.data.iloc[:0]))
+
 
 def check_formats(formats: Iterable[str]) -> list[str]:
     """The formats, each once.
@@ -44,9 +52,11 @@ def check_formats(formats: Iterable[str]) -> list[str]:
             known = f"{', '.join(FORMATS[:-1])} and {FORMATS[-1]}"
             raise UserError(f"unknown figure format {name}{suggest(name, FORMATS)}; there are {known}")
     if "pgf" in wanted and tex_system() is None:
+        others = " and ".join([name for name in wanted if name != "pgf"] or ["pdf", "svg"])
         raise UserError(
-            f"pgf needs a LaTeX on the PATH to measure text, and there is no {' or '.join(_TEX)}: install TeX Live "
-            "(texlive-xetex, texlive-latex-recommended, texlive-pictures), or ask for pdf or svg"
+            f"pgf needs a LaTeX on the PATH to measure text, and there is no {' or '.join(_TEX)}; nothing was drawn. "
+            f"Install TeX Live (texlive-xetex, texlive-latex-recommended, texlive-pictures), or leave pgf out: "
+            f"{others} alone can be made without"
         )
     return wanted
 

@@ -25,6 +25,11 @@ Progress = Callable[[str, int, int], None]
 """Is told what is being done, how much of it is done, and of how much."""
 
 
+VIDEOS = "videos"
+WITHOUT_STATISTICS = (VIDEOS, "forecasts", "learning_curves")
+"""Modules of figures that take long and can begin before the statistics are there."""
+
+
 @dataclass(frozen=True)
 class ReportResult:
     """A report on disk, and what of it belongs on the terminal.
@@ -78,7 +83,14 @@ def build_report(
     beside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
     old = _previous(target)
     try:
-        result = _write(material, beside, formats, lambda source: changes(old, source), progress)
+        result = _write(
+            material,
+            beside,
+            formats,
+            lambda source: changes(old, source),
+            progress,
+            at_once=bundle is None,  # which knows what of the forecasts was looked at
+        )
         _take_place(beside, target)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
@@ -200,13 +212,42 @@ def _drawn(
         yield name, draw_figures(material, [name], formats, folder, source)
 
 
+def _jobs(
+    material: Material, formats: Sequence[str], folder: Path, source: str
+) -> dict[str, Callable[[], Any]]:
+    """What draws the figures of each module, and makes the page's videos; the longest first."""
+    from analysis.page.clips import clips
+
+    modules: dict[str, list[str]] = {name: [] for name in WITHOUT_STATISTICS}
+    for kind in FIGURES.values():
+        modules.setdefault(kind.module, []).append(kind.name)
+    jobs: dict[str, Callable[[], Any]] = {
+        module: functools.partial(draw_figures, material, names, formats, folder, source)
+        for module, names in modules.items()
+        if names
+    }
+    return {VIDEOS: functools.partial(clips, material)} | jobs
+
+
+def _small(found: Any) -> Any:
+    """What a process hands back."""
+    return (
+        [each.light if isinstance(each, Saved) else each for each in found]
+        if isinstance(found, list)
+        else found
+    )
+
+
 def _write(
     material: Material,
     folder: Path,
     formats: Sequence[str],
     since: Callable[[dict[str, Any]], str],
     progress: Progress | None = None,
+    *,
+    at_once: bool = True,
 ) -> ReportResult:
+    from analysis.claims.findings import stamps
     from analysis.claims.table import claims_json, summary
     from analysis.claims.table import numbers as of_claims
     from analysis.completeness import notes, sentence, too_small
@@ -214,24 +255,36 @@ def _write(
     from analysis.page.build import page
     from analysis.tabled import make_tables
     from analysis.tables import save
+    from analysis.workers import Workers, processes
 
     results = material.results
     folder.mkdir(parents=True)
     source = manifest(results)
     changed = since(source)
-    if progress is not None:
-        progress("statistics", 0, 1)
-    made = make_tables(material, source)
-    for _, table in made:
-        save(table, folder / "tables")
+    tell = progress if progress is not None else lambda *_: None
     kinds = list(dict.fromkeys([*formats, "png"]))
-    each_kind = _drawn(material, list(FIGURES), kinds, folder / "figures", provenance(source), progress)
-    saved = [each for _, several in each_kind for each in several]
-    said, told = [text for text in (sentence(results), changed) if text], notes(results)
-    _write_results(material, folder / "results.parquet")
-    _write_text(folder / "claims.json", json.dumps(claims_json(material.findings), indent=1) + "\n")
-    _write_text(folder / "numbers.tex", tex(numbers(results) | of_claims(material.findings)))
-    text = page(material, figures=saved, tables=made, said=said, notes=told, source=source)
+    jobs = _jobs(material, kinds, folder / "figures", provenance(source))
+    early = {name: job for name, job in jobs.items() if name in WITHOUT_STATISTICS}
+    count = processes() if at_once else 1
+    with Workers(count, _small) as workers:
+        workers.start(early, max(1, count - 1))  # this process is the further one
+        tell("statistics", 0, 1)
+        made = make_tables(material, source)
+        workers.start({name: job for name, job in jobs.items() if name not in early})
+        for _, table in made:
+            save(table, folder / "tables")
+        said, told = [text for text in (sentence(results), changed) if text], notes(results)
+        told += [f"thresholds and plan: {text}" for text in stamps(material.findings)]
+        _write_results(material, folder / "results.parquet")
+        _write_text(folder / "claims.json", json.dumps(claims_json(material.findings), indent=1) + "\n")
+        _write_text(folder / "numbers.tex", tex(numbers(results) | of_claims(material.findings)))
+        drawn = workers.finish(lambda name, done, total: tell(f"figure {name}", done, total))
+    videos = drawn.pop(VIDEOS)
+    order = list(FIGURES)
+    saved = sorted(
+        (each for found in drawn.values() for each in found), key=lambda s: order.index(s.kind.name)
+    )
+    text = page(material, figures=saved, tables=made, said=said, notes=told, source=source, videos=videos)
     _write_text(folder / "index.html", text)
     made_with = {"formats": list(formats), "width": material.width, "since": changed}
     seal(folder, source | {"made": made_with})

@@ -6,11 +6,12 @@ import base64
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from analysis.claims.findings import options
+from analysis.claims.findings import options, own_stamps, stamps
 from analysis.claims.spec import thresholds
 from analysis.completeness import too_small
 from analysis.drawing import Saved
@@ -21,6 +22,7 @@ from analysis.page.clips import clips
 from analysis.page.sections import SECTIONS
 from analysis.tabled import TableKind
 from analysis.tables import Table
+from analysis.versions import SEVERAL
 from analysis.words import capital, short_task
 
 _SCREEN = 130
@@ -35,6 +37,7 @@ def page(
     said: Sequence[str],
     notes: Sequence[str],
     source: dict[str, Any],
+    videos: dict[str, Any] | None = None,
 ) -> str:
     """The content of index.html.
 
@@ -45,6 +48,7 @@ def page(
         said: completeness in a sentence, then what changed since the last report.
         notes: what is missing, mixed or odd.
         source: of `manifest.manifest`.
+        videos: of `clips.clips`, where they are made.
     """
     import jinja2
 
@@ -56,6 +60,9 @@ def page(
     environment.globals["colours"] = colours
     environment.filters["code"] = _code
     sections = _sections(material, figures, tables, notes)
+    sections["predictions"]["videos"] = videos or clips(material)
+    for name, content in sections.items():
+        content["empty"] = "" if _has(content) else SECTIONS[name].empty
     kept = [
         {"id": name, **content} for name, content in sections.items() if _has(content) or SECTIONS[name].empty
     ]
@@ -106,9 +113,9 @@ def _banners(material: Material, notes: Sequence[str]) -> list[str]:
     found += [small] if small else []
     if any(note.startswith("mixed ") for note in notes):
         found.append("Mixed: runs that are compared here were not made alike; see the notes.")
-    changed = [f"{each.id}: {text}" for each in material.findings for text in each.changed]
-    if changed:
-        found.append(f"Fixed differently before the data: {'; '.join(dict.fromkeys(changed))}.")
+    found += [note for note in results.notes if note.startswith(SEVERAL)]
+    if told := stamps(material.findings):
+        found.append(f"Thresholds and plan: {'; '.join(told)}.")
     return [capital(text) for text in found]
 
 
@@ -130,14 +137,16 @@ def _sections(
         content["folded"] = [(kind.folded, _table(table, material)) for kind, table in mine if kind.folded]
         content |= {"claims": [], "notes": [], "videos": None, "empty": ""}
         found[name] = content
+    own = own_stamps(material.findings)
     found["claims"]["claims"] = [
-        shown(each, thresholds(each.id, options(material.results, each.id)[0]), drawn)
+        shown(
+            replace(each, changed=own[each.id]),
+            thresholds(each.id, options(material.results, each.id)[0]),
+            drawn,
+        )
         for each in material.findings
     ]
-    found["predictions"]["videos"] = clips(material)
     found["completeness"]["notes"] = [capital(note) for note in notes]
-    for name, content in found.items():
-        content["empty"] = "" if _has(content) else SECTIONS[name].empty
     return found
 
 
