@@ -22,7 +22,8 @@ class Pivot:
     """An estimate with the distribution of (estimate - truth) / error.
 
     Attributes:
-        value, error: NaN error where there is no variance to learn it from, 0 where nothing varies.
+        value, error: there is no interval where the error is NaN (no variance to learn it from) or 0 (nothing varies:
+            few seeds that agree, such as zeros of a sparse task, do not show that others would).
         df: of Student's t.
         n: values that entered.
         draws: in place of Student's t, the sorted ratios of a bootstrap.
@@ -36,10 +37,8 @@ class Pivot:
 
     def estimate(self, level: float) -> Estimate:
         """With a two-sided interval at a level."""
-        if np.isnan(self.error):
+        if not self.error > 0:
             return Estimate(self.value, np.nan, np.nan, self.n, "none", level)
-        if self.error == 0:
-            return Estimate(self.value, self.value, self.value, self.n, "t", level)
         sides = np.array([(1 + level) / 2, (1 - level) / 2])
         student, draws = special.stdtrit(self.df, sides), self.draws
         quantiles = student if draws is None else np.quantile(draws, sides)
@@ -53,10 +52,8 @@ class Pivot:
             distance: of the estimate from the truth that is tested.
             above: which side speaks against it.
         """
-        if np.isnan(self.error):
+        if not self.error > 0:
             return float("nan")
-        if self.error == 0:
-            return float(distance <= 0 if above else distance >= 0)
         ratio = distance / self.error * (1 if above else -1)
         if self.draws is None:
             return float(special.stdtr(self.df, -ratio))
@@ -79,7 +76,7 @@ def studentised(strata: Strata, statistic: Statistic, *key: object) -> Pivot:
         return Pivot(np.nan, np.nan, np.nan, 0)
     value, error, df = (float(number) for number in statistic(strata.values, strata.count))
     student = Pivot(value, error, df, strata.n)
-    if strata.fewest < BOOTSTRAP_SEEDS or error == 0:
+    if strata.fewest < BOOTSTRAP_SEEDS or not error > 0:
         return student
 
     def ratios(drawn: Floats) -> Floats:
@@ -93,9 +90,9 @@ def studentised(strata: Strata, statistic: Statistic, *key: object) -> Pivot:
 
 
 def mean_and_error(values: Floats, count: npt.NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
-    """The mean over tasks of the means over seeds, as a `Statistic`."""
+    """The mean over tasks of the means over seeds, as a `Statistic`; seeds that agree show no variance."""
     means, spread = moments(values, count)
-    error, df = welch(spread, count)
+    error, df = welch(np.where(spread > 0, spread, np.nan), count)
     return np.asarray(means.mean(axis=-1)), error, df
 
 
@@ -103,19 +100,19 @@ def welch(spread: Floats, count: npt.NDArray[np.int64]) -> tuple[Floats, Floats]
     """The standard error of a mean of task means, and its degrees of freedom (Welch 1938, Satterthwaite 1946).
 
     Args:
-        spread: [..., T] sample variances, ignored where the count is 1: such a task takes the pooled variance.
+        spread: [..., T] sample variances; where one is NaN, or the count is 1, the task takes the pooled variance of
+            the others.
         count: [T] seeds.
 
     Returns:
-        Both [...]: NaN where every task has one seed; the degrees of freedom are NaN where nothing varies.
+        Both [...]: NaN where no task has a variance; the degrees of freedom are NaN where nothing varies.
     """
-    several = count > 1
-    spread, df = spread[..., several], (count - 1)[several]
-    if not several.any():
-        nothing: Floats = np.full(spread.shape[:-1], np.nan)
-        return nothing, nothing
-    parts = spread * (1 / count[several] + np.sum(~several) * df / df.sum()) / len(count) ** 2
+    own = np.isfinite(spread) & (count > 1)
+    df = np.where(own, count - 1, 0)
+    degrees = df.sum(axis=-1, keepdims=True)
+    lent = np.sum(np.where(own, 0, 1 / count), axis=-1, keepdims=True) * df / np.maximum(degrees, 1)
+    parts = np.where(own, spread, 0) * (own / count + lent) / len(count) ** 2
     squared = parts.sum(axis=-1)
-    below = (parts**2 / df).sum(axis=-1)
+    below = np.sum(parts**2 / np.maximum(df, 1), axis=-1)
     freedom = np.divide(squared**2, below, out=np.full_like(squared, np.nan), where=below > 0)
-    return np.sqrt(squared), freedom
+    return np.where(degrees[..., 0] > 0, np.sqrt(squared), np.nan), freedom

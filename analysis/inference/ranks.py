@@ -123,6 +123,12 @@ def mismatch_of(
         spread.append(float(((seeds - 1) * _gap(without)).var(ddof=1)))  # of the pseudovalues
         count.append(seeds)
     error, df = welch(np.array(spread), np.array(count))
+    if (
+        error == 0
+    ):  # all rankings agree: the variance of two taus without association (Kendall 1970, section 5.1)
+        sizes = np.array([block.shape[-1] for block in blocks.values()])
+        variance = 2 * 2 * (2 * sizes + 5) / (9 * sizes * (sizes - 1))
+        error, df = np.sqrt(variance.sum()) / len(sizes), np.array(np.inf)
     pivot = Pivot(float(np.mean(gaps)), float(error), float(df), sum(count))
     ceiling, across = (
         float(np.mean([getattr(each, name) for each in found])) for name in ("ceiling", "across")

@@ -12,6 +12,7 @@ from analysis.inference.estimate import RESAMPLES, Floats
 
 ByTask = Mapping[str, Sequence[float] | Floats]
 """Values of independent seeds by task; tasks may have unequal numbers of seeds, and NaNs are left out."""
+_ROUNDING = 1e-13  # relative; differences of equal scores are equal up to this
 _AT_ONCE = 2_000_000  # values drawn at a time: bounds the memory of a bootstrap
 
 
@@ -93,12 +94,13 @@ class Strata:
 def moments(values: Floats, count: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
     """Means and sample variances of packed values [..., T, S], the first `count` [T] of each row: both [..., T].
 
-    The variance is NaN of one value, and exactly 0 of equal ones.
+    The variance is NaN of one value, and exactly 0 of values that are equal but for rounding.
     """
     first = values[..., :1]
     from_first = values - first
     from_first[..., np.arange(values.shape[-1]) >= count[:, None]] = 0
     sums = from_first.sum(axis=-1)
     squares = np.einsum("...s,...s->...", from_first, from_first) - sums**2 / count
-    spread = np.where(count > 1, np.maximum(squares, 0) / np.maximum(count - 1, 1), np.nan)
+    rounding = count * (_ROUNDING * np.abs(first[..., 0])) ** 2
+    spread = np.where(count > 1, squares * (squares > rounding) / np.maximum(count - 1, 1), np.nan)
     return np.asarray(first[..., 0] + sums / count), np.asarray(spread)
