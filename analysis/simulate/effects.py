@@ -34,7 +34,8 @@ class Effects(BaseModel):
     from_image: float = Field(-0.03, description="reading the reward from forecast frames")
     dose: float = Field(0.1, description="the whole image in place of none of it, by image_fraction (H3)")
     weight: float = Field(
-        0.03, description="the image's whole weight in place of none, by model.image_scale (H3)"
+        0.03,
+        description="the image's whole weight in place of none, by model.image_scale (H3)",
     )
     sharing: float = Field(0.0, description="reward_gradient shared, in place of stopped or separate (H9)")
     horizon: float = Field(0.01, description="a planning horizon twice as long (H10)")
@@ -112,7 +113,8 @@ def read_effects(given: Sequence[str] = (), file: Path | None = None) -> Effects
         values[name] = value if name in PRESETS else yaml.safe_load(value)
     for name in values:
         if name not in Effects.model_fields and name not in PRESETS:
-            raise UserError(f"no effect {name}{suggest(name, [*Effects.model_fields, *PRESETS])}")
+            near = suggest(name, [*Effects.model_fields, *PRESETS])
+            raise UserError(f"no effect {name}{near}; wm simulate --list-effects names them all")
     truths = {name: _word(value) for name, value in values.items() if name in PRESETS}
     own = {name: _number(value) for name, value in values.items() if name not in PRESETS}
     try:

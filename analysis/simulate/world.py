@@ -8,7 +8,7 @@ For a design d, a task t, a seed s and a condition c (online, or a dataset)::
     quality[c,d,t] = base
                    + effect(c) * P + latent * S + stochastic * D          P, S, D: 1 for images, latent, stochastic
                    + images_latent * (P - 1/2) * (S - 1/2) + images_stochastic * (P - 1/2) * (D - 1/2)
-                   + P * (dose * (image_fraction - 1) + weight * (image_scale - 1))
+                   + P * (dose * (image_fraction - 1) + weight * (image_scale / its largest - 1))
                    + from_image * [reward_from image] + sharing * [reward_gradient shared, if a plan varies it]
                    + horizon * log2(planner.horizon / 12) + proposals * log2(planner.proposals / 128)
                    + capacity * log10(parameters / those of `small`)
@@ -123,7 +123,8 @@ class World:
         traits["latent"] = (first["space"] == "latent").to_numpy(float)
         traits["stochastic"] = (first["dynamics"] == "stochastic").to_numpy(float)
         traits["fraction"] = first["image_fraction"].to_numpy(float)
-        traits["weight"] = [float(field_of(fields, "model.image_scale")) for fields in first["fields"]]
+        scales = pd.Series([float(field_of(fields, "model.image_scale")) for fields in first["fields"]])
+        traits["weight"] = scales / scales.groupby(self.family).transform("max")
         traits["from_image"] = (first["reward_from"] == "image").to_numpy(float)
         traits["shared"] = (first["reward_gradient"] == "shared").to_numpy(float) * self._varies_gradient
         traits["horizon"] = np.log2(first["horizon"].to_numpy(float) / HORIZON)

@@ -42,6 +42,15 @@ def simulate(
     effects: Annotated[
         Path | None, typer.Option("--effects", metavar="FILE", help="YAML of effects; K=V come on top.")
     ] = None,
+    list_effects: Annotated[  # noqa: ARG001 - its callback answers
+        bool,
+        typer.Option(
+            "--list-effects",
+            callback=_list_effects,
+            is_eager=True,
+            help="Print the effects and their defaults.",
+        ),
+    ] = False,
     name: Annotated[
         str | None,
         typer.Option(
@@ -174,8 +183,33 @@ def _power(
     if json_:
         print(json.dumps([_row(one) for one in result]))
         return
+    print(_put_in(effects))
     for name, spec in specs.items():
         _print(name, spec, [one for one in result if one.claim == name])
+
+
+def _put_in(effects: Effects) -> str:
+    """What the draws assume."""
+    import textwrap
+
+    from analysis.simulate.effects import as_mapping
+
+    told = ", ".join(f"{name} {value}" for name, value in as_mapping(effects).items() if value)
+    text = f"assumed: {told}; the others are 0 (wm simulate --list-effects explains them)"
+    return textwrap.fill(text, 96, subsequent_indent=" " * 9) + "\n"
+
+
+def _list_effects(asked: bool) -> None:
+    """Prints every effect with its default, and ends."""
+    if not asked:
+        return
+    from analysis.simulate.effects import Effects
+
+    table = plain_table("effect", "default", "what it is")
+    for name, field in Effects.model_fields.items():
+        table.add_row(name, str(field.default), field.description or "")
+    console().print(table)
+    raise typer.Exit
 
 
 def _specs(found: Simulated, claim: str, level: float | None) -> dict[str, ClaimSpec]:

@@ -48,6 +48,30 @@ def test_what_is_written_is_read_as_a_study_and_says_that_it_is_simulated(wm, fi
     assert json.loads(wm("status", "made-up", "--json")[1])["simulated"] is True
 
 
+def test_simulated_runs_are_not_done_and_the_study_cannot_be_run(wm, file, tmp_path):
+    wm("simulate", file, "--name", "small", "--no-forecasts")
+    for words in (("run", file), ("submit", file, "--executor", "local"), ("run", "small")):
+        status, _, err = wm(*words)
+        assert status == 2
+        assert "is simulated by `wm simulate`: no model was trained, so there is nothing to continue" in err
+        assert "rm -r" in err
+    _, out, err = wm("plan", file)
+    assert "warning: small under" in err
+    assert "2 (2 simulated)" in out
+    assert "8 runs of 8 to do" in out
+    _, out, err = wm("plan", file, "--for", "H1")
+    assert "0 done, 8 not (8 simulated)" in out
+    assert "warning: small under" in err
+
+
+def test_simulated_studies_do_not_complete_what_others_lack(wm, file, tmp_path):
+    text = TEXT.replace("images-latent-stochastic, ", "").replace("name: small", "name: rest")
+    (tmp_path / "rest").mkdir()
+    (tmp_path / "rest" / "rest.yaml").write_text(text)
+    wm("simulate", file, "--name", "made-up", "--no-forecasts")
+    assert "made-up" not in wm("plan", tmp_path / "rest" / "rest.yaml", "--for", "H1")[1]
+
+
 def test_a_simulated_run_is_no_result_for_another_study(wm, file, tmp_path):
     wm("simulate", file, "--name", "made-up", "--no-forecasts")
     assert not list((tmp_path / "runs").glob("*/runs/*/forecasts"))
@@ -112,7 +136,9 @@ def test_power_is_told_by_seeds(wm, file):
     )
     status, out, err = wm(*asked)
     assert status == 0, err
-    lines = out.splitlines()
+    assumed, _, told = out.partition("\n\n")
+    assert assumed.startswith("assumed: base 0.45, images 0.2,")
+    lines = told.splitlines()
     assert lines[0] == "H1  Images help online, 6 simulated studies, level 0.9"
     assert lines[1].split() == ["seeds", "supported"]
     assert lines[3].split() == ["5", "100.0%", "[61.0%,", "100.0%]"]

@@ -35,7 +35,7 @@ def test_values_come_from_a_file_then_from_words(tmp_path):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (["imges=1"], "no effect imges (did you mean images?)"),
+        (["imges=1"], "no effect imges (did you mean images?); wm simulate --list-effects names them all"),
         (["images"], "images: write an effect as name=value, such as images=0.1 or H4=null"),
         (["images="], "images=: write an effect as name=value"),
         (["images=1", "images=2"], "images is given twice"),

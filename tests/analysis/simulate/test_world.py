@@ -1,5 +1,7 @@
 """What is put in is there: exactly where it is fixed, on average where it is random."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,8 @@ from analysis.inference.estimate import generator
 from analysis.matching import field_of
 from analysis.simulate.effects import Effects
 from analysis.simulate.world import World, draw
-from tests.analysis.simulate.plans import paper
+from studies.simulating import planned
+from tests.analysis.simulate.plans import PAPER, paper
 
 QUIET = {"seed_sd": 0.0, "final_sd": 0.0}
 
@@ -153,3 +156,11 @@ def test_runs_diverge_fail_and_lose_their_errors_as_often_as_asked(both):
     rates = [np.mean(found.state[models] == state) for state in ("diverged", "failed")]
     assert rates == pytest.approx([0.27, 0.1], abs=0.06)
     assert np.mean(~found.finite) == pytest.approx(0.2, abs=0.05)
+
+
+def test_the_weight_of_the_image_counts_beside_the_largest_of_its_design():
+    mini = PAPER.parent / "mini"
+    assert set(
+        planned([str(mini / "online.yaml")], Path("nowhere").absolute(), None, []).world().traits["weight"]
+    ) == {1.0}
+    assert {0.125, 0.25, 0.5, 1.0} <= set(paper("dose_response").world().traits["weight"])
