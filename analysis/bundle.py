@@ -43,7 +43,7 @@ FRAMES = {
 NUMBERS = (*COSTS, "coverage")
 """Facts that are NaN where JSON says null."""
 _PACKED = {".parquet", ".npz", ".png", ".pdf", ".webp", ".gif", ".mp4"}
-_HISTORY = ("versions.jsonl", "*-study.yaml")
+_HISTORY = ("versions.jsonl", "*-study.yaml", "*-plan.jsonl")
 _README = """# {title}
 
 The results of {runs} planned runs, and the report that was made from them.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,10 @@ from analysis.results import Results
 from analysis.scores import BASIS, run_scores
 from analysis.tables import Table, interval, number
 from analysis.words import short_task
+
+if TYPE_CHECKING:
+    from analysis.claims.types import Finding
+    from analysis.material import Material
 
 _COLUMNS = ("agent", "design", "task", "first", "second")
 _NUMBERS = ("mean_first", "n_first", "mean_second", "n_second", "difference", "low", "high", "n", "interval")
@@ -82,6 +86,50 @@ def same_numbers(results: Results) -> dict[str, int]:
             content = b"".join(np.ascontiguousarray(column[rows]).tobytes() for column in columns)
             found[str(run)] = hash((found[str(run)], content))
     return found
+
+
+def version_verdicts(material: Material) -> Table | None:
+    """The table of verdicts, each version's own: claims are tested on each alone; None where there is one version.
+
+    The first column of verdicts is that of the report.
+    """
+    from analysis.claims.findings import findings
+    from analysis.evidence import evidence
+
+    results = material.results
+    first, *others = results.versions or ("",)
+    if not others:
+        return None
+    found = {first: material.findings} | {
+        version: findings(evidence(results.of_version(version))) for version in others
+    }
+    rows = [
+        [f"{each[0].id} {each[0].title}", *(one.verdict for one in each)]
+        for each in zip(*found.values(), strict=True)
+    ]
+    lines = [
+        [version, one.id, one.title, one.verdict, *_first_number(one)]
+        for version, tested in found.items()
+        for one in tested
+    ]
+    differ = [row[0].partition(" ")[0] for row in rows if len(set(row[1:])) > 1]
+    told = f"They differ for {', '.join(differ)}." if differ else "All are alike."
+    caption = (
+        f"Each version tested alone, with its own random agent and oracle. Everything else that this report says "
+        f"of claims is of {first}. {told} Verdicts that differ are no test of a difference."
+    )
+    columns = ["version", "claim", "title", "verdict", "value", "low", "high", "n"]
+    data = pd.DataFrame(lines, columns=columns)
+    header = ["claim", *found]
+    return Table("version_verdicts", "Verdicts by version", caption, header, rows, data, keys=len(header))
+
+
+def _first_number(found: Finding) -> list[float]:
+    """Value, interval and n of the first number that decides."""
+    if not found.primary:
+        return [math.nan, math.nan, math.nan, 0]
+    of = found.primary[0].estimate
+    return [of.value, of.low, of.high, of.n]
 
 
 def version_table(results: Results) -> Table | None:

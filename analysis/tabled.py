@@ -32,10 +32,22 @@ def _claims(material: Material) -> Table | None:
     return claims_table(material.findings)
 
 
+def _version_verdicts(material: Material) -> Table | None:
+    from analysis.compared import version_verdicts
+
+    return version_verdicts(material)
+
+
 def _scores(material: Material) -> Table | None:
     from analysis.content import score_table
 
     return score_table(material.results)
+
+
+def _versions(material: Material) -> Table | None:
+    from analysis.compared import version_table
+
+    return version_table(material.results)
 
 
 def _correlations(material: Material) -> Table | None:
@@ -88,8 +100,10 @@ def _runs(material: Material) -> Table | None:
 
 TABLES = (
     TableKind("claims", _claims, "All claims in one table"),
+    TableKind("claims", _version_verdicts),
     TableKind("scores", _scores),
     TableKind("scores", _factorial),
+    TableKind("scores", _versions),
     TableKind("correlations", _correlations),
     TableKind("correlations", _correlation_checks, "How far the correlations hold"),
     TableKind("offline", _heldout),

@@ -16,6 +16,8 @@ from analysis.words import plural
 from harness.config import RunConfig, semantic_fields
 
 _SHORT = 8  # digits of a commit
+SEVERAL = "the same runs were made by several versions"
+"""Begins the note that claims are tested on one version alone."""
 Facts = Mapping[Path, Mapping[str, Any]]
 """Of every run directory, with `state`, `code` and `commit`."""
 
@@ -131,7 +133,7 @@ def _notes(repeated: int, names: Sequence[str]) -> tuple[str, ...]:
         )
     if len(names) > 1:
         notes.append(
-            f"the same runs were made by several versions, {', '.join(names)}: claims are tested on {names[0]} alone; "
+            f"{SEVERAL}, {', '.join(names)}: claims are tested on {names[0]} alone; "
             "name another study first to test them on it"
         )
     return tuple(notes)

@@ -60,8 +60,8 @@ def _freeze(plan: Plan, study: Study, *, adopt: bool) -> None:
     try:
         home.history.mkdir(parents=True, exist_ok=True)
         home.runs.mkdir(exist_ok=True)
+        _keep(home, before)  # equal ones too: of each line of the record its files
         if not same:
-            _keep(home, before)
             write_atomically(home.plan_file, lines)
             write_atomically(home.study_file, text)
         with (home.history / VERSIONS).open("a") as file:

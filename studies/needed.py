@@ -125,11 +125,15 @@ def select_for(
 
 
 def _others(plans: Sequence[Plan]) -> list[Source]:
-    """Studies that were not named: those under RUNS, and those of files beside the files that were."""
+    """Studies that were not named: those under RUNS, and those of files beside the files that were.
+
+    Simulated ones only where those that were named are all simulated.
+    """
     root, found = plans[0].home.root, []
+    alike = all(plan.home.is_simulated for plan in plans)
     known = {plan.name for plan in plans}
     for study in studies(root):
-        if study.name not in known:
+        if study.name not in known and (alike or not study.is_simulated):
             with suppress(UserError):
                 found.append(Source(study.name, study.planned, _declared(report_spec(study.study_file))))
                 known.add(study.name)

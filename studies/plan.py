@@ -15,13 +15,15 @@ from harness.config import RunConfig, run_id
 from harness.config.fields import Category, category_of, walk
 from harness.errors import UserError
 from harness.registry import suggest
-from harness.rundir import RunDir
+from harness.rundir import SIMULATED, RunDir
 from studies.language import Cell, Dropped, Problem, Study, StudyError, expand, load_study
 from studies.notes import notes
 from studies.offline import Datasets
 from studies.store import StoredRun, StudyDir, open_study
 
 MADE_UP = "simulated by `wm simulate`: no model was trained"
+SIMULATED_RUN = "simulated"
+"""The state of a run that `wm simulate` made up, in a plan: such a run is not done."""
 HEX = 12
 """Digits of the hash at the end of a run's id."""
 
@@ -76,7 +78,7 @@ def read_plan(study: str, root: Path, overrides: Sequence[str] = (), *, strict: 
             f"{home.name} is planned already: overrides would make it another study. "
             f"Give the study's file together with {' '.join(overrides)}"
         )
-    return Plan(home, home.planned, notes=[MADE_UP] if home.is_simulated else [])
+    return Plan(home, home.planned)
 
 
 def _frozen(name: str, root: Path, *, strict: bool) -> StudyDir:
@@ -114,6 +116,27 @@ def build_plan(study: Study, root: Path) -> Plan:
     return Plan(home, list(runs.values()), expansion.dropped, remarks, study)
 
 
+def simulated_warning(plan: Plan) -> str:
+    """That the results of a study are made up; empty if they are not."""
+    if not plan.home.is_simulated:
+        return ""
+    return f"warning: {plan.name} under {plan.home.root} is {MADE_UP}; none of its runs counts as done"
+
+
+def refuse_simulated(plan: Plan) -> None:
+    """Refuses to run or submit a study whose directory `wm simulate` wrote.
+
+    Raises:
+        UserError: with what to do.
+    """
+    if plan.home.is_simulated:
+        raise UserError(
+            f"{plan.home.path} is {MADE_UP}, so there is nothing to continue. To run the study itself, remove that "
+            "directory (rm -r), give the file another name, or choose another RUNS with --runs; to simulate beside "
+            "it: wm simulate --name"
+        )
+
+
 def _merge_note(pairs: list[tuple[StoredRun, StoredRun]]) -> str:
     """What became of the equal cells of two designs, and which of two values counts that no id tells apart.
 
@@ -142,18 +165,25 @@ def _unidentified() -> tuple[str, ...]:
 
 
 def run_states(runs: Sequence[StoredRun]) -> dict[str, str]:
-    """The states of runs by hex. One listing per study's folder, then one look per directory that exists."""
+    """The states of runs by hex. One listing per study's folder, then one look per directory that exists.
+
+    As in `wm status`, but for what `wm simulate` made up: `SIMULATED_RUN`.
+    """
     from studies.status import observe
 
     now = time.time()
     present: dict[Path, set[str]] = {}
+    made_up: set[Path] = set()
     states = {}
     for run in runs:
         folder = run.path.parent
         if folder not in present:
             present[folder] = {path.name for path in StudyDir(folder.parent).on_disk.values()}
-        exists = run.path.name in present[folder]
-        states[run.hex] = str(observe(run.path, now)[0]) if exists else "pending"
+            made_up |= {folder} if (folder.parent / SIMULATED).exists() else set()
+        if run.path.name not in present[folder]:
+            states[run.hex] = "pending"
+        else:
+            states[run.hex] = SIMULATED_RUN if folder in made_up else str(observe(run.path, now)[0])
     return states
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from analysis.claims.capacity import H11
@@ -14,7 +15,7 @@ from analysis.claims.planner import H10
 from analysis.claims.sharing import H9
 from analysis.claims.space import H2
 from analysis.claims.spec import CLAIMS, ClaimSpec
-from analysis.claims.stamp import stamped
+from analysis.claims.stamp import disagreements, stamped
 from analysis.claims.types import Finding, Hypothesis
 from analysis.evidence import Evidence
 from analysis.load import Results
@@ -36,9 +37,34 @@ def options(results: Results, claim: str) -> tuple[ClaimSpec, bool]:
 def findings(evidence: Evidence) -> list[Finding]:
     """One finding a hypothesis, in order, whether or not it can be tested."""
     found = []
-    changed = stamped(evidence.results.studies)
+    studies = evidence.results.studies
+    changed = (stamped(studies), disagreements(studies))
     for name in CLAIMS:
         given, declared = options(evidence.results, name)
-        stamps = [*changed.get("", ()), *changed.get(name, ())]
+        stamps = [text for key in ("", name) for each in changed for text in each.get(key, ())]
         found.append(replace(HYPOTHESES[name].test(evidence, given), declared=declared, changed=stamps))
     return found
+
+
+def stamps(findings: Sequence[Finding]) -> list[str]:
+    """What all findings say of thresholds and plan, each sentence once, with its claims if it is not of all."""
+    of = _of(findings)
+    return [
+        text if len(claims) == len(findings) else f"{', '.join(claims)}: {text}"
+        for text, claims in of.items()
+    ]
+
+
+def own_stamps(findings: Sequence[Finding]) -> dict[str, list[str]]:
+    """By claim, what it says of thresholds and plan that not all findings say."""
+    of = _of(findings)
+    return {each.id: [text for text in each.changed if len(of[text]) < len(findings)] for each in findings}
+
+
+def _of(findings: Sequence[Finding]) -> Mapping[str, list[str]]:
+    """The claims by what they say."""
+    of: dict[str, list[str]] = {}
+    for each in findings:
+        for text in dict.fromkeys(each.changed):
+            of.setdefault(text, []).append(each.id)
+    return of

@@ -1,7 +1,8 @@
-"""What a study changed in `report` after its first data, by the record that its directory keeps.
+"""What a study changed in `report` and in its plan after its first data, by the record that its directory keeps.
 
 `history/versions.jsonl` has a line for each version that `wm` dispatched: time (unix seconds), and `report`, the
-section as it was then (`studies.freeze`). Of a line without it, `history/NNNN-study.yaml` tells.
+section as it was then (`studies.freeze`). Of a line without it, `history/NNNN-study.yaml` tells; of its plan,
+`history/NNNN-plan.jsonl`.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from analysis.claims.spec import CLAIMS, ReportSpec
-from analysis.study import Study, report_spec
-from harness.rundir import RunDir, read_jsonl
+from analysis.study import PlannedRun, Study, report_spec
+from harness.rundir import PLAN, RunDir, read_jsonl
 
 HISTORY = "history"
 VERSIONS = "versions.jsonl"
 _ARCHIVED = re.compile(r"(.+?)\.[0-9]{8}-[0-9]{6}(\.[0-9]+)?")
+NO_RECORD = "no record of what was fixed before the data"
+_HEX = 12
 _SKEW = 300.0
 """Seconds by which the clocks of two machines may differ."""
 
@@ -30,63 +33,155 @@ Values = Mapping[str, object]
 
 @dataclass(frozen=True)
 class Version:
-    """A section `report`, and from when on it held; `time` None: a change that no record dates."""
+    """A section `report`, and from when on it held; `time` None: a change that no record dates.
+
+    Attributes:
+        number: of its line in the record, from 1.
+    """
 
     time: float | None
     values: Values
+    number: int = 0
 
 
 def stamped(studies: Sequence[Study]) -> dict[str, list[str]]:
-    """`changes` of all studies of a report; of several, each sentence begins with its study's name."""
-    found: dict[str, list[str]] = {}
+    """`changes` of all studies of a report; of several, each sentence begins with the studies that it is of."""
+    of: dict[str, dict[str, list[str]]] = {}
     for study in studies:
         for claim, sentences in changes(study).items():
-            named = [f"{study.name}: {text}" for text in sentences] if len(studies) > 1 else sentences
-            found.setdefault(claim, []).extend(named)
+            for text in sentences:
+                of.setdefault(claim, {}).setdefault(text, []).append(study.name)
+    return {
+        claim: [f"{', '.join(names)}: {text}" if len(studies) > 1 else text for text, names in told.items()]
+        for claim, told in of.items()
+    }
+
+
+def disagreements(studies: Sequence[Study]) -> dict[str, list[str]]:
+    """Where the studies of a report fix different things, and which of them counts: sentences as of `changes`."""
+    found: dict[str, list[str]] = {}
+    sections = [(study.name, values(study.spec)) for study in studies]
+    for key in dict.fromkeys(key for _, section in sections for key in section):
+        given = [(name, _text(section[key])) for name, section in sections if key in section]
+        if len({value for _, value in given}) < 2:
+            continue
+        claim, _, option = key.partition(".")
+        told = [f"{name} {value}" for name, value in given]
+        if claim in CLAIMS:
+            first = given[0][0]
+            listed = ", ".join([given[0][1], *told[1:]])
+            text = f"{first} declares {option} {listed}: that of {first} is used"
+        else:
+            text = f"{key} differs between studies, {', '.join(told)}: each holds for the runs of its study"
+        found.setdefault(claim if claim in CLAIMS else "", []).append(text)
     return found
 
 
 def changes(study: Study) -> dict[str, list[str]]:
-    """What differs between `report` as it is and as it was when the first data appeared.
+    """What differs between `report` and the plan as they are and as they were when the first data appeared.
 
     Returns:
-        Sentences by claim; by "" what touches all claims (the final window, the rule for diverged runs, the record
-        itself). Empty where nothing differs, there are no data yet, or the study has never been dispatched.
+        Sentences by claim; by "" what touches all claims (the final window, the rule for diverged runs, the plan, the
+        record itself). Empty where nothing differs, or there are no data yet.
     """
     data = first_data(study)
     try:
         versions = list(_versions(study.path))
     except (ValueError, KeyError, TypeError, AttributeError):
         return {"": [f"{HISTORY}/{VERSIONS} cannot be read: whether `report` changed cannot be told"]}
-    if data is None or not versions:
+    if data is None:
         return {}
+    if not versions:
+        return {"": [NO_RECORD]}
     before = [version for version in versions if version.time is not None and version.time <= data]
     fixed = (before or versions)[-1 if before else 0]
     found: dict[str, list[str]] = {}
     if not before and fixed.time is not None and fixed.time > data + _SKEW:
         told = f"`report` is on record since {_when(fixed.time, data)}, after the first data of {day(data)}"
-        found[""] = [told]
+        found[""] = [f"{told}{_borrowed(study, data)}"]
+    if grown := _grown(study, fixed.number):
+        found.setdefault("", []).append(f"the plan {grown} after the first data of {day(data)}")
+    dispatched = versions[-1].time
     versions.append(Version(None, values(study.spec)))
     for key, words in _differences(fixed.values, versions[-1].values):
         since = _since(versions, key)
         claim = key.partition(".")[0] if key.partition(".")[0] in CLAIMS else ""
-        how = f"changed on {_when(since, data)}" if since is not None else "by hand in study.yaml"
-        found.setdefault(claim, []).append(f"{words} ({how}, after the first data of {day(data)})")
+        if since is not None:
+            how = f"dispatched on {_when(since, data)}, after the first data of {day(data)}"
+        else:
+            last = f" after the dispatch of {day(dispatched)}" if dispatched is not None else ""
+            how = f"edited by hand in study.yaml{last}; the first data are of {day(data)}"
+        found.setdefault(claim, []).append(f"{words} ({how})")
     return found
 
 
 def first_data(study: Study) -> float | None:
-    """When the first of a study's own runs began, in unix seconds; None before that.
+    """When the first of a study's runs began, in unix seconds; None before that.
 
-    Runs that are read in place from another study do not count; what `wm retry --fresh` put aside does.
+    Runs that are read in place from another study count by when they began there, as they were known before; but for
+    those of agents that learn nothing, which any study borrows. So does what `wm retry --fresh` put aside.
     """
     own = {run.id: run for run in study.runs if run.reused_from is None}
-    times = [_begun(run.path) for run in own.values()]
+    times = [_begun(run.path) for run in (*own.values(), *_reused(study))]
     for file in study.path.glob(f"{HISTORY}/*/attempts.jsonl"):
         archived = _ARCHIVED.fullmatch(file.parent.name)
         if archived and archived[1] in own:
             times.append(_begun(file.parent))
     return min((time for time in times if time is not None), default=None)
+
+
+def _reused(study: Study) -> list[PlannedRun]:
+    """The runs of models that are read in place from other studies."""
+    return [
+        run
+        for run in study.runs
+        if run.reused_from is not None and run.config.get("agent", "model") == "model"
+    ]
+
+
+def _borrowed(study: Study, data: float) -> str:
+    """Whose data the first are, if they are not the study's own."""
+    whose = [str(run.reused_from) for run in _reused(study) if _begun(run.path) == data]
+    return f", which are reused from {whose[0]}" if whose else ""
+
+
+def _grown(study: Study, number: int) -> str:
+    """How the plan differs from that of a version: `grew from 30 to 100 runs (seeds 3 to 10)`; empty if it does not.
+
+    Args:
+        study: with its plan as it is.
+        number: of the version.
+    """
+    old = _plan_of(study.path, number)
+    if old is None:
+        return ""
+    now = {run.id[-_HEX:]: (run.design, run.task, run.seed) for run in study.runs}
+    new = {cell for digits, cell in now.items() if digits not in old} - set(old.values())
+    lost = {cell for digits, cell in old.items() if digits not in now} - set(now.values())
+    if not new:
+        return f"lost {len(lost)} of its {len(old)} runs" if lost else ""
+    parts = []
+    for i, noun in enumerate(("designs", "tasks", "seeds")):
+        counts = [len({cell[i] for cell in plan.values()}) for plan in (old, now)]
+        if counts[0] != counts[1]:
+            parts.append(f"{noun} {counts[0]} to {counts[1]}")
+    inside = f" ({', '.join(parts)})" if parts else ""
+    dropped = f", and lost {len(lost)} of them," if lost else ""
+    verb = "grew" if len(now) > len(old) else "changed"
+    return f"{verb} from {len(old)} to {len(now)} runs{inside}{dropped}"
+
+
+def _plan_of(path: Path, number: int) -> dict[str, tuple[str, str, int]] | None:
+    """Design, task and seed by hex of a version's plan; None where it was not kept, or it is the last."""
+    count = len(list(read_jsonl(path / HISTORY / VERSIONS)))
+    kept = {int(file.name[:4]) for file in (path / HISTORY).glob("[0-9]*-plan.jsonl")}
+    if not 0 < number < count or kept != set(range(1, count)):
+        return None
+    try:
+        lines = list(read_jsonl(path / HISTORY / f"{number:04d}-{PLAN}"))
+        return {line["hex"]: (line["design"], line["task"], line["seed"]) for line in lines}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _begun(path: Path) -> float | None:
@@ -111,7 +206,7 @@ def _versions(path: Path) -> Iterator[Version]:
             kept = path / HISTORY / f"{number:04d}-study.yaml"
             spec = report_spec(path / "study.yaml" if number == len(lines) else kept)
         if spec is not None:
-            yield Version(float(line["time"]), values(spec))
+            yield Version(float(line["time"]), values(spec), number)
 
 
 def values(spec: ReportSpec) -> dict[str, object]:

@@ -42,11 +42,13 @@ def show_needs(
     """
     from studies import cost, store
     from studies.needed import names_in, needed
-    from studies.plan import read_plan, run_states
+    from studies.plan import read_plan, run_states, simulated_warning
 
     names = names_in(wanted)
     root = store.runs_root(runs)
     plans = [read_plan(text, root, overrides, strict=runs is not None) for text in arguments]
+    for told in filter(None, map(simulated_warning, plans)):
+        say(told)
     found = needed(names, plans, arguments)
     together = list({run.id: run for one in found for run in one.runs}.values())
     chosen = store.select(together, only, prefixes) if together else []
@@ -119,9 +121,9 @@ def _show(one: Needed, kept: set[str], states: dict[str, str], plans: Sequence[P
     done = sum(states[run.hex] in _DONE for run in runs)
     own = [plan.name for plan in plans]
     beside = f", with {' and '.join(source.argument for source in one.others)}" if one.others else ""
-    print(
-        f"  needs {_count(len(runs), 'run')} of {' and '.join(own)}{beside}: {done} done, {len(runs) - done} not"
-    )
+    made_up = sum(states[run.hex] == "simulated" for run in runs)
+    told = f"{done} done, {len(runs) - done} not" + (f" ({made_up} simulated)" if made_up else "")
+    print(f"  needs {_count(len(runs), 'run')} of {' and '.join(own)}{beside}: {told}")
     for text in one.lacking:
         print(f"  lacking in the plan: {text}")
     print()

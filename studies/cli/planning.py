@@ -62,7 +62,7 @@ def plan(
     from studies.difference import compare
     from studies.estimating import forecaster, shortfalls
     from studies.freeze import report_changes
-    from studies.plan import read_plan
+    from studies.plan import read_plan, simulated_warning
 
     if for_:
         _plan_for(for_, [study, *(overrides or [])], only or [], run_ or [], runs, as_json=as_json, diff=diff)
@@ -72,6 +72,8 @@ def plan(
     states = found.states()
     price = cost.estimate(chosen, states)
     difference = compare(found, states) if diff else None
+    if told := simulated_warning(found):
+        say(told)
     for warning in shortfalls(chosen, forecaster(found.home)):
         say(f"warning: {warning}")
     if as_json:
@@ -145,7 +147,13 @@ def _print_json(
         for run in chosen
     ]
     dropped = [{"cell": cell.cell, "reason": cell.reason} for cell in found.dropped]
-    content: dict[str, Any] = {"study": found.name, "runs": rows, "dropped": dropped, "cost": price}
+    content: dict[str, Any] = {
+        "study": found.name,
+        "simulated": found.home.is_simulated,
+        "runs": rows,
+        "dropped": dropped,
+        "cost": price,
+    }
     if difference is not None:
         content["diff"] = asdict(difference)
     print(json.dumps(content))  # in one piece: json.dump writes 10,000 runs word by word
@@ -177,7 +185,9 @@ def _show_matrix(found: Plan, chosen: list[StoredRun], states: dict[str, str]) -
 
 def _cell(members: list[StoredRun], states: dict[str, str]) -> str:
     done = sum(states[run.hex] in {"done", "diverged"} for run in members)
-    return f"{len(members)}" + (f" ({done} done)" if done else "") if members else "-"
+    made_up = sum(states[run.hex] == "simulated" for run in members)
+    told = [f"{count} {word}" for count, word in ((done, "done"), (made_up, "simulated")) if count]
+    return f"{len(members)}" + (f" ({', '.join(told)})" if told else "") if members else "-"
 
 
 def _show_dropped(found: Plan) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -103,7 +104,7 @@ def report(
     _check(verify=verify, export=export, figures=figure or [], drawing=bool(format_ or width))
     paths = [_opened(name, runs) for name in study]
     if verify:
-        _verify(paths, out, study)
+        _verify(paths, out, study, runs)
         return
     options = {"formats": _split(format_)} if format_ else {}
     with _progress() as progress:
@@ -143,6 +144,8 @@ def _check(*, verify: bool, export: Path | None, figures: Sequence[str], drawing
         raise UserError(
             f"--export {export}: name a file in {BUNDLE}, such as {export.name or 'study'}{BUNDLE}"
         )
+    if export is not None and not export.absolute().parent.is_dir():
+        raise UserError(f"--export {export}: there is no folder {export.absolute().parent}; make it first")
 
 
 def _split(texts: Sequence[str]) -> list[str]:
@@ -177,7 +180,7 @@ def _undispatched(file: Path, dispatched: Path) -> list[str]:
     return differences(old, new) if old is not None else []
 
 
-def _verify(paths: Sequence[Path], out: Path | None, named: Sequence[str]) -> None:
+def _verify(paths: Sequence[Path], out: Path | None, named: Sequence[str], runs: Path | None) -> None:
     """Says what differs; exit status 1 if anything does."""
     from analysis.verify import verify
 
@@ -192,7 +195,9 @@ def _verify(paths: Sequence[Path], out: Path | None, named: Sequence[str]) -> No
         print(f"the same: {checked}; {found.report}")
         return
     print(f"{found.report} differs from the one made now (compared: {checked})")
-    say(f"make it anew with: wm report {' '.join(named)}")
+    places = (("--out", out), ("--runs", runs))
+    rest = [word for name, path in places if path is not None for word in (name, str(path))]
+    say(f"make it anew with: {shlex.join(['wm', 'report', *named, *rest])}")
     raise typer.Exit(1)
 
 

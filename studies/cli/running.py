@@ -54,10 +54,11 @@ def run(
     from studies.freeze import freeze, report_changes
     from studies.needed import select_for
     from studies.offline import check_datasets
-    from studies.plan import read_plan
+    from studies.plan import read_plan, refuse_simulated
     from studies.survey import survey
 
     found = read_plan(study, store.runs_root(runs), overrides or [], strict=runs is not None)
+    refuse_simulated(found)
     seen = survey(select_for(found, study, only or [], run_ or [], for_ or []))
     todo = dispatch.to_do(seen)
     queued = dispatch.queued(seen, found.name)

@@ -77,9 +77,10 @@ def submit(
     from studies.difference import unreached
     from studies.freeze import freeze, report_changes
     from studies.needed import select_for
-    from studies.plan import read_plan
+    from studies.plan import read_plan, refuse_simulated
 
     found = read_plan(study, store.runs_root(runs), overrides or [], strict=runs is not None)
+    refuse_simulated(found)
     chosen = select_for(found, study, only or [], run_ or [], for_ or [])
     options = submitting.Options(
         executor=_executor(executor, profile),

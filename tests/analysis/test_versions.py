@@ -7,13 +7,15 @@ import shutil
 import numpy as np
 import pytest
 
-from analysis.compared import compared_versions, version_table
+from analysis.compared import compared_versions, version_table, version_verdicts
 from analysis.evidence import evidence
 from analysis.load import load
+from analysis.manifest import manifest
 from analysis.matching import matched
 from analysis.material import Material
 from analysis.scales import scales
 from analysis.scores import run_scores
+from analysis.tabled import make_tables
 from tests.analysis.synthetic import FIVE, Options, write_study
 
 TASK = "dmc/cartpole-swingup"
@@ -103,6 +105,19 @@ def test_claims_are_tested_on_the_first_version_alone(tmp_path):
     assert set(reverse["design"]).isdisjoint(
         both.evidence.runs.loc[both.evidence.runs["agent"] == "model", "design"]
     )
+
+
+def test_verdicts_of_each_version_stand_beside_each_other(tmp_path):
+    studies = two(tmp_path, ("aaaaaaaaaaaa", "bbbbbbbbbbbb"), change=50.0, oracle=ORACLE)
+    material = Material(load(studies))
+    table = version_verdicts(material)
+    assert table.header == ["claim", "aaaaaaaa", "bbbbbbbb"]
+    for column, study in enumerate(studies, 1):
+        alone = [each.verdict for each in Material(load([study])).findings]
+        assert [row[column] for row in table.rows] == alone
+    assert version_verdicts(Material(load(studies[:1]))) is None
+    made = [table.name for _, table in make_tables(material, manifest(material.results))]
+    assert {"versions", "version_verdicts"} <= set(made)
 
 
 def test_versions_share_the_scale_of_the_first(tmp_path):

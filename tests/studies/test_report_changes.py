@@ -61,7 +61,7 @@ def test_a_change_is_told_before_it_is_dispatched_and_stamped_afterwards(study):
     assert told.startswith("`report` changes: H2.margin 0.05 -> 0.1, after the first data of ")
     freeze(study(0.1))
     home = study(0.1).home.path
-    assert changes(read_study(home))["H2"][0].startswith("H2.margin 0.05 -> 0.1 (changed on ")
+    assert changes(read_study(home))["H2"][0].startswith("H2.margin 0.05 -> 0.1 (dispatched on ")
     assert report_changes(read_plan("mine", home.parent)) == ""
 
 
@@ -71,12 +71,14 @@ def test_an_edit_by_hand_is_told_and_dispatching_the_same_text_puts_it_on_record
     begin(plan)
     file = plan.home.study_file
     file.write_text(file.read_text().replace("0.05", "0.1"))
-    assert "(by hand in study.yaml, after the first data of " in changes(read_study(plan.home.path))["H2"][0]
+    assert (
+        "(edited by hand in study.yaml after the dispatch of " in changes(read_study(plan.home.path))["H2"][0]
+    )
     changed = study(0.1)
     assert report_changes(changed).startswith("`report` changes: H2.margin 0.05 -> 0.1")
     freeze(changed)
     assert [each["claims"]["H2"]["margin"] for each in recorded(plan)] == [0.05, 0.1]
-    assert "(changed on " in changes(read_study(plan.home.path))["H2"][0]
+    assert "(dispatched on " in changes(read_study(plan.home.path))["H2"][0]
     freeze(changed)
     assert len(recorded(plan)) == 2
     freeze(study())  # back again: nothing differs from what was fixed
@@ -92,7 +94,7 @@ def test_a_study_from_before_sections_were_recorded_goes_on(study):
     freeze(study())
     assert len(versions.read_text().splitlines()) == 1
     freeze(study(0.1))
-    assert changes(read_study(plan.home.path))["H2"][0].startswith("H2.margin 0.05 -> 0.1 (changed on ")
+    assert changes(read_study(plan.home.path))["H2"][0].startswith("H2.margin 0.05 -> 0.1 (dispatched on ")
 
 
 def test_plan_and_run_say_it(wm, study, tmp_path, monkeypatch):

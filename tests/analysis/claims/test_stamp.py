@@ -2,13 +2,14 @@
 
 import json
 import os
+import shutil
 from datetime import UTC, datetime
 
 import pytest
 import yaml
 
 from analysis.claims.spec import CLAIMS, ReportSpec
-from analysis.claims.stamp import changes, differences, first_data, stamped
+from analysis.claims.stamp import changes, differences, disagreements, first_data, stamped
 from analysis.study import read_study
 
 DAY = 86400.0
@@ -74,11 +75,13 @@ def test_a_threshold_that_changed_after_the_data_is_told_with_both_days(home):
     versions(home, (BEFORE, h2(0.05)), (AFTER, h2(0.1)))
     begin(home)
     assert changes(read_study(home)) == {
-        "H2": ["H2.margin 0.05 -> 0.1 (changed on 2026-11-22, after the first data of 2026-11-20)"]
+        "H2": ["H2.margin 0.05 -> 0.1 (dispatched on 2026-11-22, after the first data of 2026-11-20)"]
     }
     versions(home, (BEFORE, h2(0.05)), (SAME_DAY, h2(0.1)), (AFTER, h2(0.1)))
     assert changes(read_study(home)) == {
-        "H2": ["H2.margin 0.05 -> 0.1 (changed on 2026-11-20 10:30 UTC, after the first data of 2026-11-20)"]
+        "H2": [
+            "H2.margin 0.05 -> 0.1 (dispatched on 2026-11-20 10:30 UTC, after the first data of 2026-11-20)"
+        ]
     }
 
 
@@ -87,13 +90,13 @@ def test_what_was_changed_back_is_not_told_and_what_was_changed_twice_has_the_la
     begin(home)
     assert changes(read_study(home)) == {}
     versions(home, (BEFORE, h2(0.05)), (SAME_DAY, h2(0.2)), (AFTER, h2(0.1)))
-    assert changes(read_study(home))["H2"][0].startswith("H2.margin 0.05 -> 0.1 (changed on 2026-11-22,")
+    assert changes(read_study(home))["H2"][0].startswith("H2.margin 0.05 -> 0.1 (dispatched on 2026-11-22,")
 
 
 def test_a_claim_that_is_declared_afterwards_or_dropped(home):
     versions(home, (BEFORE, {"claims": {"H1": {}}}), (AFTER, {"claims": {"H10": {"margin": 0.2}}}))
     begin(home)
-    after = "(changed on 2026-11-22, after the first data of 2026-11-20)"
+    after = "(dispatched on 2026-11-22, after the first data of 2026-11-20)"
     assert changes(read_study(home)) == {
         "H1": [f"H1 no longer declared {after}"],
         "H10": [f"H10 declared, level 0.95, margin 0.2 {after}"],
@@ -115,9 +118,8 @@ def test_a_file_that_was_edited_by_hand_is_told_whenever_that_was(home):
     begin(home)
     write(home, h2(0.3))
     os.utime(home / "study.yaml", (BEFORE, BEFORE))
-    assert changes(read_study(home)) == {
-        "H2": ["H2.margin 0.05 -> 0.3 (by hand in study.yaml, after the first data of 2026-11-20)"]
-    }
+    how = "edited by hand in study.yaml after the dispatch of 2026-11-22; the first data are of 2026-11-20"
+    assert changes(read_study(home)) == {"H2": [f"H2.margin 0.05 -> 0.3 ({how})"]}
 
 
 def test_versions_from_before_the_section_was_recorded_are_read_from_the_files_that_were_kept(home):
@@ -126,7 +128,7 @@ def test_versions_from_before_the_section_was_recorded_are_read_from_the_files_t
     write(home, h2(0.1))
     begin(home)
     assert changes(read_study(home)) == {
-        "H2": ["H2.margin 0.05 -> 0.1 (changed on 2026-11-22, after the first data of 2026-11-20)"]
+        "H2": ["H2.margin 0.05 -> 0.1 (dispatched on 2026-11-22, after the first data of 2026-11-20)"]
     }
 
 
@@ -140,25 +142,92 @@ def test_a_spec_that_is_younger_than_the_data_is_told(home):
     assert changes(read_study(home)) == {}
 
 
-def test_without_a_record_nothing_is_claimed_and_a_damaged_one_is_told(home):
-    begin(home)
+def test_a_missing_record_and_a_damaged_one_are_told(home):
     assert changes(read_study(home)) == {}
+    begin(home)
+    assert changes(read_study(home)) == {"": ["no record of what was fixed before the data"]}
     (home / "history" / "versions.jsonl").write_text("{no json\n")
     assert "cannot be read" in changes(read_study(home))[""][0]
     lines(home / "history" / "versions.jsonl", {"time": BEFORE, "report": {"claims": {"H99": {}}}})
     assert "cannot be read" in changes(read_study(home))[""][0]
 
 
-def test_data_that_were_put_aside_count_and_runs_of_other_studies_do_not(home):
+def test_data_that_were_put_aside_count(home):
     versions(home, (BEFORE, h2(0.05)), (AFTER, h2(0.1)))
     begin(home, AFTER + 1)
     assert changes(read_study(home)) == {}
     begin(home, FIRST, f"history/{RUN}.20261120-101010")
     assert first_data(read_study(home)) == FIRST
     assert list(changes(read_study(home))) == ["H2"]
-    line = json.loads((home / "plan.jsonl").read_text()) | {"reused_from": "mine"}
+
+
+def test_reused_runs_count_by_when_they_began_but_not_those_of_agents_that_learn_nothing(home):
+    versions(home, (AFTER, h2(0.4)))
+    begin(home.parent / "first")
+    line = json.loads((home / "plan.jsonl").read_text()) | {"reused_from": "first"}
     lines(home / "plan.jsonl", line)
-    assert first_data(read_study(home)) is None
+    assert changes(read_study(home)) == {
+        "": [
+            "`report` is on record since 2026-11-22, after the first data of 2026-11-20, which are reused from first"
+        ]
+    }
+    lines(home / "plan.jsonl", line | {"config": {"agent": "random"}})
+    assert changes(read_study(home)) == {}
+
+
+def plan(file, designs=1, seeds=3, first=0):
+    cells = [(design, seed) for design in range(first, designs) for seed in range(seeds)]
+    runs = [(f"d{d}-t-s{s}-{d:06x}{s:06x}", f"d{d}", s) for d, s in cells]
+    lines(
+        file,
+        *({"id": i, "hex": i[-12:], "design": d, "task": "t", "seed": s, "config": {}} for i, d, s in runs),
+    )
+    return runs[0][0]
+
+
+@pytest.mark.parametrize(
+    ("now", "told"),
+    [
+        ({"seeds": 10}, "grew from 6 to 20 runs (seeds 3 to 10)"),
+        ({"designs": 4}, "grew from 6 to 12 runs (designs 2 to 4)"),
+        ({"designs": 1}, "lost 3 of its 6 runs"),
+        ({"designs": 4, "first": 1}, "grew from 6 to 9 runs (designs 2 to 3), and lost 3 of them,"),
+        ({}, ""),
+    ],
+)
+def test_a_plan_that_grew_after_the_data_is_told(home, now, told):
+    versions(home, (BEFORE, {}), (AFTER, {}))
+    plan(home / "history" / "0001-plan.jsonl", designs=2)
+    one = plan(home / "plan.jsonl", **({"designs": 2} | now))
+    begin(home, run=f"runs/{one}")
+    expected = {"": [f"the plan {told} after the first data of 2026-11-20"]} if told else {}
+    assert changes(read_study(home)) == expected
+
+
+def test_a_plan_that_grew_before_the_data_is_not_told_nor_one_whose_record_has_gaps(home):
+    versions(home, (BEFORE - DAY, {}), (BEFORE, {}))
+    plan(home / "history" / "0001-plan.jsonl")
+    one = plan(home / "plan.jsonl", seeds=5)
+    begin(home, run=f"runs/{one}")
+    assert changes(read_study(home)) == {}
+    versions(home, (BEFORE, {}), (AFTER, {}), (AFTER, {}))
+    assert changes(read_study(home)) == {}
+
+
+def test_studies_that_fix_different_things_are_told_with_the_one_that_counts(home):
+    write(home, h2(0.02))
+    other = home.parent / "other"
+    shutil.copytree(home, other)
+    write(other, h2(0.4) | {"final_window": 0.3})
+    one, two = read_study(home), read_study(other)
+    assert disagreements([one, two]) == {
+        "H2": ["mine declares margin 0.02, other 0.4: that of mine is used"],
+        "": [
+            "final_window differs between studies, mine 0.1, other 0.3: each holds for the runs of its study"
+        ],
+    }
+    assert disagreements([two, one])["H2"] == ["other declares margin 0.4, mine 0.02: that of other is used"]
+    assert disagreements([one, one]) == disagreements([one]) == {}
 
 
 def test_a_run_without_its_attempts_began_with_its_first_file(home):
@@ -176,7 +245,7 @@ def test_several_studies_are_named(home):
     begin(home)
     study = read_study(home)
     assert stamped([study]) == changes(study)
-    assert all(text.startswith("mine: H2.margin") for text in stamped([study, study])["H2"])
+    assert all(text.startswith("mine, mine: H2.margin") for text in stamped([study, study])["H2"])
     assert stamped([]) == {}
 
 
