@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,16 +18,53 @@ _LATEX = {
     "_": r"\_",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
-}
-_SYMBOLS = {
+    "|": r"\textbar{}",
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "<": "$<$",
+    ">": "$>$",
     "−": "$-$",
     "–": "--",
-    "ρ": r"$\rho$",
-    "≥": r"$\geq$",
-    "×": r"$\times$",
-    "†": r"$\dagger$",
     "—": "---",
+    "…": r"\ldots{}",
+    "×": r"$\times$",
+    "±": r"$\pm$",
+    "≤": r"$\leq$",
+    "≥": r"$\geq$",
+    "≠": r"$\neq$",
+    "≈": r"$\approx$",
+    "²": "$^2$",
+    "³": "$^3$",
+    "½": r"$\frac{1}{2}$",
+    "·": r"$\cdot$",
+    "→": r"$\to$",
+    "∞": r"$\infty$",
+    "†": r"$\dagger$",
+    "\u03b1": r"$\alpha$",
+    "β": r"$\beta$",
+    "\u03b3": r"$\gamma$",
+    "δ": r"$\delta$",
+    "Δ": r"$\Delta$",
+    "λ": r"$\lambda$",
+    "μ": r"$\mu$",
+    "µ": r"$\mu$",
+    "ρ": r"$\rho$",
+    "\u03c3": r"$\sigma$",
+    "τ": r"$\tau$",
+    "χ": r"$\chi$",
+    "“": "``",
+    "”": "''",
+    "\u2018": "`",
+    "\u2019": "'",
+    "\u00a0": "~",
 }
+_ESCAPES = str.maketrans(_LATEX)
+_LINE = 70
+"""About as many characters go on the line of a page of an article in 10 points."""
+_SHORT = 16
+"""No column with fewer characters is broken into lines."""
 
 
 @dataclass(frozen=True)
@@ -76,24 +115,58 @@ def markdown(table: Table) -> str:
 
 
 def latex(table: Table) -> str:
-    """The table for LaTeX with the package booktabs, without a float around it; the caption is a comment."""
-    columns = "l" * table.keys + "r" * (len(table.header) - table.keys)
-    body = [" & ".join(escape(cell) for cell in row) + r" \\" for row in table.rows]
-    head = " & ".join(escape(cell) for cell in table.header) + r" \\"
+    """The table for LaTeX with the package booktabs, without a float around it; the caption is a comment.
+
+    Where rows are longer than the line of a page, long columns are broken into lines (which needs the package array).
+    """
+    columns = _columns(table)
+    packages = "booktabs,array" if ">" in columns else "booktabs"
+    comments = textwrap.wrap(f"{table.title}. {table.caption}", 96, break_long_words=False)
     lines = [
-        f"% {table.title}. {table.caption}",
+        f"% needs \\usepackage{{{packages}}}",
+        *(f"% {line}" for line in comments),
         rf"\begin{{tabular}}{{@{{}}{columns}@{{}}}}",
         r"\toprule",
-        head,
+        _row(table.header),
+        r"\midrule",
+        *map(_row, table.rows),
+        r"\bottomrule",
+        r"\end{tabular}",
     ]
-    return "\n".join([*lines, r"\midrule", *body, r"\bottomrule", r"\end{tabular}", ""])
+    return "\n".join([*lines, ""])
+
+
+def _row(cells: Sequence[str]) -> str:
+    return " & ".join(map(escape, cells)) + r" \\"
+
+
+def _columns(table: Table) -> str:
+    """The columns for `tabular`: as wide as they are, or such that the row fills a line."""
+    widths = [max(map(len, column)) for column in zip(table.header, *table.rows, strict=True)]
+    gaps = 2.5 * (len(widths) - 1)
+    broken = [width > _SHORT for width in widths]
+    if sum(widths) + gaps <= _LINE or not any(broken):
+        return "l" * table.keys + "r" * (len(widths) - table.keys)
+    left = _LINE - gaps - sum(width for width, long in zip(widths, broken, strict=True) if not long)
+    total = sum(math.sqrt(width) for width, long in zip(widths, broken, strict=True) if long)
+    found = []
+    for i, (width, long) in enumerate(zip(widths, broken, strict=True)):
+        words = i < table.keys
+        share = max(left * math.sqrt(width) / total, 8) / _LINE
+        side = "raggedright" if words else "raggedleft"
+        wrapped = rf">{{\{side}\arraybackslash}}p{{{share:.2f}\linewidth}}"
+        found.append(wrapped if long else "l" if words else "r")
+    return "".join(found)
 
 
 def escape(text: str) -> str:
-    """Text that LaTeX sets as it stands."""
-    special = {"\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "<": "$<$", ">": "$>$"}
-    table = str.maketrans(_LATEX | _SYMBOLS | special)
-    return text.translate(table)
+    """Text that LaTeX sets as it stands, with what stands between backticks in typewriter type.
+
+    Other letters than English ones are left: LaTeX reads them as UTF-8.
+    """
+    parts = re.split(r"`([^`]+)`", text)
+    plain = [part.translate(_ESCAPES) for part in parts]
+    return "".join(rf"\texttt{{{part}}}" if i % 2 else part for i, part in enumerate(plain))
 
 
 def number(value: float, digits: int = 3) -> str:
