@@ -177,7 +177,7 @@ def levels(results: Results) -> list[str]:
 
 
 def scale_notes(results: Results) -> list[str]:
-    """Why scores are not normalised, or not by the oracle; a sentence each."""
+    """Why scores are not normalised by the oracle, and what claims and figures do then; a sentence each."""
     if not results.designs:
         return []
     found = scales(results)
@@ -225,16 +225,39 @@ def _absent(results: Results, missing: Sequence[Place]) -> list[str]:
         others = {p for agent in absent for p in planned[agent] if p[0] == place[0]}
         groups[absent, _to_write(place, others), _elsewhere(place, others) if absent else ""].append(place)
     notes = [_sentence(results, here, *key) for key, here in groups.items()]
-    return [*notes, *([_without_oracle(without)] if without else [])]
+    return [*notes, *([_without_oracle(results, without)] if without else [])]
 
 
-def _without_oracle(places: Sequence[Place]) -> str:
+def _without_oracle(results: Results, places: Sequence[Place]) -> str:
     tasks = list(dict.fromkeys(task for task, _ in places))
     it = "its simulator" if len(tasks) == 1 else "their simulators"
     return (
         f"scores of {', '.join(tasks)} are not normalised: the oracle cannot plan there, as {it} cannot be left and "
-        "entered anywhere in an episode"
+        f"entered anywhere in an episode{_instead(results, places)}"
     )
+
+
+def _instead(results: Results, missing: Sequence[Place]) -> str:
+    """What claims and figures do without a scale (`evidence`): they divide by the range of returns, if there is one."""
+    known = [place for place in missing if range_of_returns(place[0], dict(place[1])) is not None]
+    if not known:
+        return ""
+    where, scores = places(results), final_scores(results)
+    random = scores.loc[(scores["agent"] == "random") & scores["score"].notna(), "run"]
+    there = {where[run] for run in random}
+    zeros = [
+        zero
+        for zero, chosen in (
+            ("the random agent", [place for place in known if place in there]),
+            (
+                "the lowest score, which diverged runs count as",
+                [place for place in known if place not in there],
+            ),
+        )
+        if chosen
+    ]
+    of = "" if len(known) == len(missing) else f" on {', '.join(dict.fromkeys(task for task, _ in known))}"
+    return f"; claims and figures divide returns{of} by their range instead, with 0 at {' or '.join(zeros)}"
 
 
 def _to_write(place: Place, others: set[Place]) -> tuple[tuple[str, Any], ...]:
@@ -265,8 +288,9 @@ def _sentence(
     everywhere = len(missing) == len(compared(results))
     scores = "scores" if everywhere else f"scores of {', '.join(tasks)}"
     scores += f" with {in_words(tuple(env))}" if env and (absent or not everywhere) else ""
+    instead = _instead(results, missing)
     if not absent:
-        return f"{scores} are not normalised yet: the random agent or the oracle is not finished"
+        return f"{scores} are not normalised yet: the random agent or the oracle is not finished{instead}"
     agents = " and ".join("the random agent" if agent == "random" else "the oracle" for agent in absent)
     verb = "are" if len(absent) > 1 else "is"
     there = f" (planned with {others} only)" if others else ""
@@ -275,4 +299,4 @@ def _sentence(
     add = f"{{agent: [random, oracle], task: {listed}{fields}, seed: range(5)}}"
     known = all(oracle_can_plan(task) for task in tasks)
     where = "" if known else " (where the spec of the task says simulates=True; there is no oracle otherwise)"
-    return f"{scores} are not normalised: {agents} {verb} missing{there}; add {add} under include{where}"
+    return f"{scores} are not normalised: {agents} {verb} missing{there}; add {add} under include{where}{instead}"

@@ -14,6 +14,7 @@ from analysis.material import Material
 from analysis.scales import scales
 from analysis.scores import run_scores, score_cells
 from analysis.style import print_style
+from analysis.words import WINDOWED
 from tests.analysis.synthetic import FIVE, Options, write_study
 
 TASK = "dmc/cartpole-swingup"
@@ -55,12 +56,14 @@ def test_baselines_of_another_environment_are_no_scale(tmp_path):
     }
     results = normalised_study(tmp_path, levels, baseline_envs=(SHORT,))
     assert np.isnan(list(normalised(results).values())).all()
-    assert "normalised" not in score_table(results).header
+    assert WINDOWED not in score_table(results).header
     (told,) = about_scales(results)
     assert told == (
         "scores with action_repeat 8, time_limit 1000 are not normalised: the random agent and the oracle are missing "
         f"(planned with action_repeat 4, time_limit 200 only); add {{agent: [random, oracle], task: {TASK}, env: "
-        "{action_repeat: 8, time_limit: 1000}, seed: range(5)} under include"
+        "{action_repeat: 8, time_limit: 1000}, seed: range(5)} under include; "
+        "claims and figures divide returns by their range instead, with 0 at the lowest score, which diverged runs "
+        "count as"
     )
     with print_style():
         (drawn,) = figure_of_scores.draw(Material(results))
@@ -164,7 +167,7 @@ def test_a_gap_within_two_standard_errors_is_no_scale(tmp_path, gap, clear):
             "which is within 2 standard errors of that difference (0.816 each): its scores are not normalised"
             in told[0]
         )
-        assert "normalised" not in score_table(results).header
+        assert WINDOWED not in score_table(results).header
 
 
 def test_a_noisy_gap_is_replaced_by_the_range_where_there_is_one(tmp_path):
