@@ -174,4 +174,6 @@ def _show(config: RunConfig | None, dotted: str) -> str:
     value: Any = config
     for part in dotted.split("."):
         value = getattr(value, part, None)
+    if isinstance(value, float):
+        return f"{value:g}"
     return _DEFAULT if value is None and dotted.startswith("env.") else str(value)

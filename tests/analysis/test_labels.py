@@ -28,8 +28,8 @@ def labels(path, designs, **options):
             ["window, from state", "standard, from image"],
         ),
         ([{"reward_gradient": "shared"}, {"reward_gradient": "stopped"}], ["shared", "stopped"]),
-        ([{"image_fraction": 0.5}, {"image_fraction": 1}], ["image_fraction=0.5", "image_fraction=1.0"]),
-        ([{"model": {"kl_scale": 2}}, {"model": {"kl_scale": 3}}], ["kl_scale=2.0", "kl_scale=3.0"]),
+        ([{"image_fraction": 0.5}, {"image_fraction": 1}], ["image_fraction=0.5", "image_fraction=1"]),
+        ([{"model": {"kl_scale": 2}}, {"model": {"kl_scale": 3}}], ["kl_scale=2", "kl_scale=3"]),
         (
             [{"planner": {"horizon": 6}}, {"planner": {"horizon": 8}}],
             ["planner.horizon=6", "planner.horizon=8"],
