@@ -17,6 +17,8 @@ from analysis.tables import Table, fixed, number
 
 SCHEMA = 1
 _PLACES = 3
+_COUNTS = ("designs", "tasks", "seeds", "runs")
+_SCOPE = "Verdicts, of these designs and tasks:"
 
 
 def claims_json(findings: Sequence[Finding]) -> dict[str, Any]:
@@ -37,8 +39,9 @@ def _plain(value: Any) -> Any:
 def numbers(findings: Sequence[Finding]) -> dict[str, str]:
     """Key and formatted value, `undefined` where there is none.
 
-    Keys: ``H1.verdict``; ``H1.{estimate,low,high,n}`` of the first number that decides, and
-    ``H1.<name>.{estimate,low,high,n}`` of the further ones and of the secondary ones.
+    Keys: ``H1.verdict``; ``H1.{estimate,low,high,n,designs,tasks,seeds,runs}`` of the first number that decides, and
+    ``H1.<name>.{estimate,...}`` of the further ones and of the secondary ones. ``n`` counts the independent values
+    (of seeds, those of all tasks), ``seeds`` the seeds of a task.
     """
     found: dict[str, str] = {}
     for each in findings:
@@ -51,10 +54,12 @@ def numbers(findings: Sequence[Finding]) -> dict[str, str]:
 
 def _numbers(key: str, one: Computed | None) -> dict[str, str]:
     if one is None:
-        return {f"{key}.{name}": "undefined" for name in ("estimate", "low", "high")} | {f"{key}.n": "0"}
+        nothing = {f"{key}.{name}": "undefined" for name in ("estimate", "low", "high")}
+        return nothing | {f"{key}.{name}": "0" for name in ("n", *_COUNTS)}
     values = {"estimate": one.estimate.value, "low": one.estimate.low, "high": one.estimate.high}
+    counts = {"n": one.estimate.n} | {name: getattr(one, name) for name in _COUNTS}
     return {f"{key}.{name}": _text(value) for name, value in values.items()} | {
-        f"{key}.n": str(one.estimate.n)
+        f"{key}.{name}": str(count) for name, count in counts.items()
     }
 
 
@@ -65,15 +70,15 @@ def _text(value: float) -> str:
 
 
 def summary(findings: Sequence[Finding]) -> str:
-    """The verdicts for a terminal, a line each."""
-    lines = []
+    """The verdicts for a terminal, a line each, below one that says what they are of."""
+    lines = [_SCOPE] if findings else []
     for found in findings:
         told = [f"{_estimate(one)}, {one.sample}" for one in found.primary if one.name != INNER]
         told = told or [_first(found.why)]
         head = f"{found.id:<4}{found.verdict:<14}{found.title}"
         lines += [
             head,
-            *(textwrap.fill(text, 96, initial_indent=" " * 18, subsequent_indent=" " * 18) for text in told),
+            *map(_indented, told),
         ]
     return "\n".join([*lines, ""])
 
@@ -165,7 +170,10 @@ def _estimate(one: Computed) -> str:
 def _caption(findings: Sequence[Finding]) -> str:
     levels = " or ".join(dict.fromkeys(percent(found.level) for found in findings))
     counted = "n is what they are over: seeds of each task, or designs"
-    said = [f"In brackets: {levels} intervals, but where a row says otherwise; {counted}."]
+    said = [
+        "Verdicts are of these designs and tasks.",
+        f"In brackets: {levels} intervals, but where a row says otherwise; {counted}.",
+    ]
     rules: dict[str, list[str]] = {}
     for found in findings:
         rules.setdefault(found.rule, []).append(found.id)
@@ -185,7 +193,7 @@ def _caption(findings: Sequence[Finding]) -> str:
         said.append(f"Thresholds that no study declares are defaults: {', '.join(defaults)}.")
     changed = list(dict.fromkeys(text for found in findings for text in found.changed))
     if changed:
-        said.append(f"Changed since the first data: {'; '.join(changed)}.")
+        said.append(f"Thresholds and plan: {'; '.join(changed)}.")
     return " ".join(said)
 
 

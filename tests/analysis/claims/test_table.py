@@ -1,12 +1,13 @@
 """claims.json, the table and the numbers hold what was found, and no more."""
 
 import json
+import re
 
 import pytest
 
 from analysis.claims.findings import findings
 from analysis.claims.spec import CLAIMS
-from analysis.claims.table import claims_json, claims_table, numbers
+from analysis.claims.table import claims_json, claims_table, numbers, summary
 from analysis.tables import latex, markdown, save
 from tests.analysis.claims.build import TASKS, configs_of, evidence, planned
 
@@ -79,9 +80,12 @@ def test_the_caption_states_rules_marks_and_what_is_not_testable(found):
 def test_numbers_have_a_key_for_every_claim_and_every_further_number(found):
     keys = numbers(found)
     for claim in CLAIMS:
-        assert {f"{claim}.{name}" for name in ("verdict", "estimate", "low", "high", "n")} <= keys.keys()
+        assert {
+            f"{claim}.{name}" for name in ("verdict", "estimate", "low", "high", "n", "runs")
+        } <= keys.keys()
     assert keys["H1.verdict"] == "supported"
-    assert keys["H1.n"] == "6"
+    assert [keys[f"H1.{name}"] for name in ("n", "seeds", "tasks")] == ["6", "3", "2"]
+    assert int(keys["H1.designs"]) * 6 == int(keys["H1.runs"])
     assert keys["H1.estimate"].startswith("0.")
     assert keys["H3.estimate"] == "undefined"
     assert keys["H1.controlled.n"] == "6"
@@ -93,3 +97,18 @@ def test_it_is_written_as_other_tables_are(found, tmp_path):
     assert [path.name for path in save(table, tmp_path)] == ["claims.csv", "claims.md", "claims.tex"]
     assert "Images help online" in markdown(table)
     assert r"\toprule" in latex(table)
+
+
+def test_verdicts_on_a_terminal_say_once_what_they_are_of(found):
+    lines = summary(found).splitlines()
+    assert lines[0] == "Verdicts, of these designs and tasks:"
+    assert [line.split()[0] for line in lines if line.startswith("H")] == list(CLAIMS)
+
+
+def test_the_table_fits_a_page_and_names_its_packages(found):
+    lines = latex(claims_table(found)).splitlines()
+    assert lines[0] == r"% needs \usepackage{booktabs,array}"
+    assert max(len(line) for line in lines if line.startswith("%")) <= 98
+    shares = [float(share) for share in re.findall(r"p\{([\d.]+)\\linewidth\}", "\n".join(lines))]
+    assert len(shares) == 4
+    assert 0.5 < sum(shares) < 0.9  # the rest is the verdict, and what is between columns
