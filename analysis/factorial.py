@@ -17,7 +17,7 @@ from analysis.inference.factorial import Effect, contrasts, terms
 from analysis.inference.mixed import mixed
 from analysis.matching import OF_IMAGES, OPTIONAL, field_of, rests
 from analysis.tables import Table, interval, number
-from analysis.words import capital, plural, short_task
+from analysis.words import WINDOWED, capital, plural, short_task
 
 LEVELS = {
     "predict": ("images", "rewards"),
@@ -47,7 +47,7 @@ class Response:
 RESPONSES = {
     each.name: each
     for each in (
-        Response("score", "score", "normalised score"),
+        Response("score", "score", WINDOWED),
         Response("image_error", "image error", "image error (1 = last frame repeated)"),
         Response("reward_error", "reward error", "reward error (1 = last reward repeated)"),
     )
@@ -245,30 +245,24 @@ def factorial_table(found: pd.DataFrame) -> Table | None:
         return None
     rows = []
     keys = ["data", "factorial", "held", "response", "effect"]
+    several = len(found[keys[:3]].drop_duplicates()) > 1
     for _, each in found.groupby(keys, sort=False):
         response, effect = str(each["response"].iloc[0]), str(each["effect"].iloc[0])
-        cells: list[str] = []
-        for estimator in ("contrast", "mixed"):
-            [value, low, high] = each.loc[
-                each["estimator"] == estimator, ["value", "low", "high"]
-            ].to_numpy()[0]
-            cells += [number(value), interval(low, high)]
-        mean = each[each["estimator"] == "contrast"]
-        counts = [f"{mean[column].iloc[0]:.0f}" for column in ("tasks", "seeds", "left_out")]
-        rows.append([where(each), RESPONSES[response].short, effect_words(effect), *cells, *counts])
-    header = [
-        "Runs",
-        "Response",
-        "Effect",
-        "Contrast",
-        "95 %",
-        "Mixed model",
-        "95 %",
-        "Tasks",
-        "Seeds",
-        "Left out",
-    ]
-    return Table("factorial", "Effects of the design axes", caption(found), header, rows, found, keys=3)
+        cells = [_cell(each[each["estimator"] == estimator].iloc[0]) for estimator in ("contrast", "mixed")]
+        mean = each[each["estimator"] == "contrast"].iloc[0]
+        counts = [f"{mean['tasks']:.0f}", f"{mean['seeds'] / max(mean['tasks'], 1):.3g}"]
+        words = [RESPONSES[response].short, effect_words(effect)]
+        rows.append([*([where(each)] if several else []), *words, *cells, *counts])
+    header = ["response", "effect", "contrast [95 %]", "mixed model [95 %]", "tasks", "seeds per task"]
+    header = [*(["runs"] if several else []), *header]
+    return Table(
+        "factorial", "Effects of the design axes", caption(found), header, rows, found, keys=len(header) - 4
+    )
+
+
+def _cell(row: pd.Series) -> str:
+    """A value and its interval."""
+    return f"{number(row['value'])} {interval(row['low'], row['high'])}".strip()
 
 
 def where(rows: pd.DataFrame) -> str:
@@ -299,6 +293,12 @@ def caption(found: pd.DataFrame) -> str:
             f"Mixed model: seeds, and from three tasks on tasks and how they differ in each effect, are random (REML); "
             f"95 % interval for {scope}: Student's t with Satterthwaite's degrees of freedom."
         )
+    if len(found[["data", "factorial", "held"]].drop_duplicates()) == 1:
+        words.append(f"Runs: {where(found)}.")
+    words.append(
+        "All corners count equally here, those that predict rewards alone too, while a claim compares the pairs that "
+        "its statement names (H2: designs that predict images), so that its number is another."
+    )
     if (found["response"] == "image_error").any():
         words.append("Designs that predict rewards only have no image error.")
     for note, rows in found[found["note"] != ""].groupby("note", sort=False):
