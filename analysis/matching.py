@@ -24,7 +24,7 @@ OPTIONAL = ("model.scheduled_sampling", "model.open_loop_futures", "model.dropou
 """Fields that only some designs use, so that they are there for one design of a pair and not for the other."""
 OF_IMAGES = ("image_fraction", "model.image_scale")
 """Fields that a design which predicts rewards only does not use."""
-_DESIGN = ("predict", "space", "dynamics", "reward_from", "reward_gradient", *OF_IMAGES, *OPTIONAL)
+OF_A_DESIGN = ("predict", "space", "dynamics", "reward_from", "reward_gradient", *OF_IMAGES, *OPTIONAL)
 EXPLORATION = "exploration."
 """Begins the names of fields that a run on a dataset does not use."""
 
@@ -146,9 +146,10 @@ def forms(frame: pd.DataFrame, axis: str, ignored: Collection[str] = ()) -> pd.D
         ignored: further fields that may differ; a name that ends in a dot stands for its section.
 
     Returns:
-        The rows, and level (the value of the field), family, setting and cell: numbers that are equal for equal
-        families, settings and cells. A setting is what the design is not: equal ones plan, train, explore and are
-        evaluated alike. A cell is a family on a task, trained on some data, at a seed.
+        The rows, and level (the value of the field), family, setting, pair and cell: numbers that are equal for equal
+        families, settings, pairs and cells. A setting is what the design is not: equal ones plan, train, explore and
+        are evaluated alike. A pair is what a family is beyond its setting. A cell is a family on a
+        task, trained on some data, at a seed.
     """
     rows = frame[frame["agent"] == "model"]
     if axis == "predict":
@@ -158,8 +159,11 @@ def forms(frame: pd.DataFrame, axis: str, ignored: Collection[str] = ()) -> pd.D
     where = zip(family, *(rows[name].tolist() for name in ("task", "data", "seed")), strict=True)
     rows = rows.assign(
         family=np.array(family, dtype=np.int64),
+        pair=np.array([_code(text) for text in _designs(rows, {axis, *optional, *ignored})], dtype=np.int64),
         level=[field_of(fields, axis) for fields in rows["fields"]],
-        setting=np.array([_code(text) for text in rests(rows, (axis, *_DESIGN, *ignored))], dtype=np.int64),
+        setting=np.array(
+            [_code(text) for text in rests(rows, (axis, *OF_A_DESIGN, *ignored))], dtype=np.int64
+        ),
         cell=np.array([_code(repr(each)) for each in where], dtype=np.int64),
     )
     if not rows.duplicated(["cell", "level"]).any():
@@ -171,6 +175,12 @@ def forms(frame: pd.DataFrame, axis: str, ignored: Collection[str] = ()) -> pd.D
     rows["_common"] = [common[key] for key in zip(rows["level"], rows["_free"], strict=True)]
     order = rows.sort_values("_common", ascending=False, kind="stable").drop_duplicates(["cell", "level"])
     return order.sort_index().drop(columns=["_free", "_common"])
+
+
+def _designs(rows: pd.DataFrame, ignored: Collection[str]) -> list[str]:
+    """What each design is beyond its setting, as text."""
+    names = [name for name in OF_A_DESIGN if not _among(name, ignored)]
+    return [repr([field_of(fields, name) for name in names]) for fields in rows["fields"]]
 
 
 @functools.lru_cache(maxsize=100_000)

@@ -28,12 +28,14 @@ class Outcome:
         secondary: further numbers.
         remarks: what makes a verdict weak, a sentence each without a full stop.
         missing: what would make the claim complete, likewise.
+        withheld: why the data cannot support the claim, whatever the numbers that decide; "" if they can.
     """
 
     primary: Sequence[Computed]
     secondary: Sequence[Computed] = field(default=())
     remarks: Sequence[str] = field(default=())
     missing: Sequence[str] = field(default=())
+    withheld: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,12 @@ class Claim:
         runs = evidence.runs[evidence.runs["run"].isin(need.runs)]
         unfinished = _unfinished(runs, command)
         outcome = self.compute(evidence, options)
-        remarks = [*outcome.remarks, *_excluded(runs), *_of_one_task(outcome.primary)]
+        remarks = [
+            *outcome.remarks,
+            *_excluded(runs),
+            *_faulty(evidence.runs, runs),
+            *_of_one_task(outcome.primary),
+        ]
         if _all_diverged(runs):
             why = "Every run of a model that has ended diverged: there is nothing to compare."
             return replace(
@@ -79,12 +86,18 @@ class Claim:
             ]
             why = _no_interval(runs, outcome.primary, remarks)
             return replace(found, secondary=secondary, why=why, missing=missing)
+        verdict = rule.decide([each.estimate for each in outcome.primary])
+        if verdict == "supported" and outcome.withheld:
+            why = "".join(f"{capital(each)}. " for each in [outcome.withheld, *remarks]).strip()
+            secondary = [*outcome.primary, *outcome.secondary]
+            missing = [*unfinished, *outcome.missing]
+            return replace(found, secondary=secondary, why=why, missing=missing)
         mixed = mixed_makes(evidence.results.runs[evidence.results.runs["run"].isin(need.runs)])
         return replace(
             found,
             primary=outcome.primary,
             secondary=outcome.secondary,
-            verdict=rule.decide([each.estimate for each in outcome.primary]),
+            verdict=verdict,
             why="".join(f"{capital(each)}. " for each in [*remarks, *mixed]).strip(),
             missing=[*unfinished, *outcome.missing],
         )
@@ -127,6 +140,18 @@ def _excluded(runs: pd.DataFrame) -> list[str]:
     left = int(((runs["state"] == "diverged") & ~runs["diverged"].astype(bool)).sum())
     are = "is" if left == 1 else "are"
     return [f"{plural(left, 'diverged run')} {are} left out (report.diverged: exclude)"] if left else []
+
+
+def _faulty(planned: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
+    """Runs that restore a fault, on the tasks of a claim: none of them enters it."""
+    here = planned[planned["task"].isin(set(runs["task"]))]
+    switches = [sorted(name for name in fields if name.startswith("legacy.")) for fields in here["fields"]]
+    names = sorted({name for each in switches for name in each})
+    count = sum(map(bool, switches))
+    have = "has" if count == 1 else "have"
+    return (
+        [f"{plural(count, 'run')} with a restored fault ({', '.join(names)}) {have} no part"] if names else []
+    )
 
 
 def _of_one_task(primary: Sequence[Computed]) -> list[str]:

@@ -6,12 +6,23 @@ import pandas as pd
 
 from analysis.claims.claim import Claim, Outcome, listed, need
 from analysis.claims.images import without
-from analysis.claims.sample import form_names, leading, of_seeds, online, trend_of
+from analysis.claims.remarks import absent, set_aside
+from analysis.claims.sample import (
+    curves,
+    form_names,
+    leading,
+    of_seeds,
+    online,
+    over_families,
+    trend_of,
+    with_curve,
+)
 from analysis.claims.spec import ClaimSpec
 from analysis.claims.types import Computed, Need
 from analysis.claims.verdicts import directional
 from analysis.evidence import Evidence
-from analysis.inference.trends import MIN_DOSES, trends
+from analysis.inference.incomplete import seed_values
+from analysis.inference.trends import MIN_DOSES
 from analysis.matching import forms, rests
 
 _FRACTION, _WEIGHT = "image_fraction", "model.image_scale"
@@ -23,17 +34,18 @@ def _fractions(frame: pd.DataFrame) -> pd.DataFrame:
     rows = forms(online(frame), _FRACTION)
     rows = rows[rows["predict"] == "images"]
     doses = rows.groupby(["family", "task"])["level"].transform("nunique")
-    return leading(rows[doses >= MIN_DOSES])
+    return rows[doses >= MIN_DOSES]
 
 
 def _needs(frame: pd.DataFrame) -> Need:
-    rows = _fractions(frame)
+    rows = leading(_fractions(frame))
     lacking = f"an online design with at least {MIN_DOSES} values of `{_FRACTION}` (0 to 1)"
     return need(frame, rows, [] if len(rows) else [lacking])
 
 
 def _compute(evidence: Evidence, options: ClaimSpec) -> Outcome:
-    rows, level = _fractions(evidence.runs), options.level
+    planned, level = _fractions(evidence.runs), options.level
+    rows = leading(planned).assign(family=lambda chosen: chosen["pair"])
     primary = trend_of("rho", _RHO, rows, level, "spearman")
     names = form_names(rows)
     secondary = [
@@ -46,9 +58,12 @@ def _compute(evidence: Evidence, options: ClaimSpec) -> Outcome:
         secondary.append(
             trend_of("excluded", f"{_RHO}, without diverged runs", without(rows), level, "spearman")
         )
+    found = curves(rows, "spearman")
+    secondary += over_families(found, _RHO, with_curve(rows, found), level, "designs")
     counts = rows.groupby("task", sort=False)["value"].count()
     tasks = list(counts.index[counts == 0])
-    return Outcome([primary], secondary, [f"no run is finished on {listed(tasks)}"] if tasks else [])
+    remarks = [f"no run is finished on {listed(tasks)}"] if tasks else []
+    return Outcome([primary], secondary, [*absent(rows, found), *remarks, *set_aside(planned, rows)])
 
 
 def _control(frame: pd.DataFrame, rows: pd.DataFrame, level: float) -> list[Computed]:
@@ -62,17 +77,21 @@ def _control(frame: pd.DataFrame, rows: pd.DataFrame, level: float) -> list[Comp
         return []
     rows, scaled = (part[part["base"].isin(common)].dropna(subset=["value"]) for part in parts)
     slopes, controls = (
-        trends(part.assign(dose=part["level"].astype(float)), "dose", statistic="slope", within=["base"])
+        curves(part.assign(level=part["level"].astype(float)), "slope", unit="base")
         for part in (rows, scaled)
     )
-    both = slopes.merge(controls, on=["task", "seed"], suffixes=("", "_control"))
-    both["difference"] = both["trend"] - both["trend_control"]
+    both = slopes.merge(controls, on=["base", "task", "seed"], suffixes=("", "_control"))
+    both["difference"] = both["difference"] - both["difference_control"]
     words = f"slope of normalised score per unit of `{_WEIGHT}`, the whole image"
     runs = pd.concat([rows, scaled]).drop_duplicates("run")
     return [
-        of_seeds("control", words, controls.rename(columns={"trend": "difference"}), scaled, level),
+        of_seeds("control", words, seed_values(controls, "base"), scaled, level),
         of_seeds(
-            "beyond_control", f"slope per unit of `{_FRACTION}` - per unit of `{_WEIGHT}`", both, runs, level
+            "beyond_control",
+            f"slope per unit of `{_FRACTION}` - per unit of `{_WEIGHT}`",
+            seed_values(both, "base"),
+            runs,
+            level,
         ),
     ]
 
@@ -80,7 +99,10 @@ def _control(frame: pd.DataFrame, rows: pd.DataFrame, level: float) -> list[Comp
 H3 = Claim(
     "H3",
     "The more of the image is predicted, the higher the score",
-    lambda _: "Spearman's rho of image_fraction and normalised score > 0, within designs, tasks and seeds",
+    lambda _: (
+        "Spearman's rho of image_fraction and normalised score > 0, within these designs, tasks and seeds (seeds are "
+        "the sample, and independent between tasks)"
+    ),
     lambda options: directional(options.level),
     _needs,
     _compute,

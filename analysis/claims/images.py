@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pandas as pd
 
 from analysis.claims.claim import Claim, Outcome, listed, need
+from analysis.claims.remarks import absent, set_aside, unequal_parameters
 from analysis.claims.sample import (
     Contrast,
+    by_seed,
     contrast,
     counted,
     each_family,
     families,
     leading,
     mean_of,
+    note_on,
     online,
+    over_families,
     published,
 )
 from analysis.claims.spec import ClaimSpec
 from analysis.claims.types import Computed, Need
 from analysis.claims.verdicts import directional
 from analysis.evidence import Evidence
-from analysis.inference.aggregates import probability_of_improvement
-from analysis.inference.paired import by_task, over_tasks
+from analysis.inference.paired import over_tasks, stratified
+from analysis.inference.shares import binomial, score_interval
+from analysis.inference.strata import Strata
 
 LEVELS = ("images", "rewards")
 PAIR = "a pair of online designs that differ in `predict` alone (images, rewards)"
@@ -49,10 +57,12 @@ def _images_help(evidence: Evidence, options: ClaimSpec) -> Outcome:
         *_published(everything, level),
         _improvement(found, level),
         generalised(found, _GAP, level),
+        *over_families(found.cells, _GAP, found.rows, level, "pairs"),
+        *by_seed(found, _GAP, level),
         mean_of("final", f"{_GAP}, of the final phase", contrast(rows, *LEVELS, "final"), level),
         *without_diverged(rows, LEVELS, _GAP, level),
     ]
-    return Outcome([primary], secondary, left_out(rows, found))
+    return Outcome([primary], secondary, left_out(rows, found, everything))
 
 
 def controlled(found: Contrast, words: str, level: float) -> list[Computed]:
@@ -60,8 +70,8 @@ def controlled(found: Contrast, words: str, level: float) -> list[Computed]:
     rows = found.rows
     of_pair = rows[(rows["space"] == "latent") & (rows["dynamics"] == "stochastic")]
     return [
-        mean_of("controlled", f"{words}, of the stochastic latent pair", found.of(family), level)
-        for family in of_pair["family"].unique()[:1]
+        mean_of("controlled", f"{words}, of the stochastic latent pair", found.of_pair(pair), level)
+        for pair in of_pair["pair"].unique()[:1]
     ]
 
 
@@ -74,12 +84,18 @@ def _published(rows: pd.DataFrame, level: float) -> list[Computed]:
 
 
 def _improvement(found: Contrast, level: float) -> Computed:
-    first, second = (
-        by_task(found.rows[found.rows["level"] == each].drop_duplicates("run"), "value") for each in LEVELS
-    )
-    estimate = probability_of_improvement(first, second, level=level)
-    words = "probability that a run of an image design scores above one of a reward design of its task"
-    return counted("improvement", words, estimate, found.rows, of="runs")
+    """How often the image design of a pair wins, within pairs: designs that are better in all share no part in it."""
+    wins = np.heaviside(found.cells["difference"].to_numpy(float), 0.5)
+    values = Contrast(found.cells.assign(difference=wins), found.rows).by_task()
+    estimate = stratified(values, "improvement", level=level)
+    low, high = estimate.low, estimate.high
+    if low == high:  # as all seeds agree; the next one may not
+        strata = Strata.of(values)
+        low, high = map(float, score_interval(strata.means(), strata.count, binomial(strata.count), level))
+        estimate = replace(estimate, kind="score")
+    low, high = max(low, 0.0), min(high, 1.0)
+    words = "probability that the image design of a pair scores above the reward design at a seed of its task"
+    return counted("improvement", words, replace(estimate, low=low, high=high), found.rows, note_on(values))
 
 
 def generalised(found: Contrast, words: str, level: float) -> Computed:
@@ -101,20 +117,34 @@ def without(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[~rows["diverged"].astype(bool)]
 
 
-def left_out(rows: pd.DataFrame, found: Contrast) -> list[str]:
-    """What is planned and has no part in a comparison: whole tasks by name, and cells."""
+def left_out(rows: pd.DataFrame, found: Contrast, planned: pd.DataFrame | None = None) -> list[str]:
+    """What is planned and has no part in a comparison, and in what else its pairs differ.
+
+    Args:
+        rows: of the setting that is compared.
+        found: the differences.
+        planned: `rows` before a setting was chosen.
+    """
     tasks = [task for task in rows["task"].unique() if task not in set(found.cells["task"])]
-    said = [f"no pair is finished on {listed(tasks)}"] if tasks else []
-    planned = rows["cell"].nunique()
-    if 0 < len(found.cells) < planned:
-        said.append(f"{len(found.cells)} of {planned} planned pairs of runs are compared")
-    return said
+    said = absent(rows, found.cells)
+    said += [f"no pair is finished on {listed(tasks)}"] if tasks else []
+    count = rows["cell"].nunique()
+    if 0 < len(found.cells) < count:
+        said.append(f"{len(found.cells)} of {count} planned pairs of runs are compared")
+    return [
+        *said,
+        *(set_aside(planned, rows) if planned is not None else ()),
+        *unequal_parameters(found.rows),
+    ]
 
 
 H1 = Claim(
     "H1",
     "Images help online",
-    lambda _: "images - rewards > 0, in normalised score, over matched pairs of designs on common seeds",
+    lambda _: (
+        "images - rewards > 0, in normalised score, over the matched pairs of these designs and tasks on common seeds "
+        "(seeds are the sample, and independent between tasks)"
+    ),
     lambda options: directional(options.level),
     _needs_pairs,
     _images_help,

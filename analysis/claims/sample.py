@@ -14,6 +14,7 @@ import pandas as pd
 from analysis.claims.claim import listed
 from analysis.claims.types import Computed
 from analysis.inference.estimate import FEW_SEEDS, Estimate, Floats
+from analysis.inference.incomplete import seed_values
 from analysis.inference.paired import by_task, lone_tasks, stratified
 from analysis.inference.trends import Statistic, trends
 from analysis.matching import field_of, forms
@@ -21,16 +22,26 @@ from analysis.words import plural
 
 CELL = ["cell", "family", "task", "data", "seed"]
 _PUBLISHED = "model.open_loop_weight"
+_MIN_FAMILIES = 3  # pairs (or designs) from which on there is an interval for others
 
 
 def online(frame: pd.DataFrame) -> pd.DataFrame:
-    """Runs of models that collect their own data."""
-    return frame[(frame["agent"] == "model") & ~frame["offline"].astype(bool)]
+    """Runs of models that collect their own data, without those with a restored fault."""
+    return frame[(frame["agent"] == "model") & ~frame["offline"].astype(bool) & ~with_faults(frame)]
 
 
 def offline(frame: pd.DataFrame) -> pd.DataFrame:
-    """Runs of models that are trained on a dataset."""
-    return frame[(frame["agent"] == "model") & frame["offline"].astype(bool)]
+    """Runs of models that are trained on a dataset, without those with a restored fault."""
+    return frame[(frame["agent"] == "model") & frame["offline"].astype(bool) & ~with_faults(frame)]
+
+
+def with_faults(frame: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Which runs restore a fault (`legacy`): that is no design to compare."""
+    return np.array([any(map(_is_fault, fields)) for fields in frame["fields"]], dtype=bool)
+
+
+def _is_fault(name: str) -> bool:
+    return name.startswith("legacy.")
 
 
 def families(
@@ -44,14 +55,19 @@ def families(
 
 
 def leading(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows in the setting that holds most families: one planner, budget and size; of a tie all.
+    """The rows in the setting (one planner, budget, size) that holds most families of a task, of a tie the first.
 
-    Designs with the published loss (`model.open_loop_weight` 0) lead only where there are no others (SCIENCE 1).
+    Tasks may have settings of their own, such as a larger budget where actions have more dimensions; what is left out
+    says `remarks.set_aside`. Designs with the published loss (`model.open_loop_weight` 0) lead only where there are
+    no others (SCIENCE 1).
     """
     rest = rows[~_with_published_loss(rows)]
     rows = rows if rest.empty else rest
-    counts = rows.groupby("setting")["family"].nunique()
-    return rows[rows["setting"].isin(counts.index[counts == counts.max()])]
+    counts = rows.groupby(["task", "setting"], sort=False)["family"].nunique()
+    chosen = {here.idxmax() for _, here in counts.groupby(level="task", sort=False)}
+    return rows[
+        np.array([key in chosen for key in zip(rows["task"], rows["setting"], strict=True)], dtype=bool)
+    ]
 
 
 def published(rows: pd.DataFrame) -> pd.DataFrame:
@@ -103,14 +119,18 @@ class Contrast:
         """That of one family alone."""
         return Contrast(*(part[part["family"] == family] for part in (self.cells, self.rows)))
 
+    def of_pair(self, pair: int) -> Contrast:
+        """That of one pair, whatever setting it has on a task."""
+        rows = self.rows[self.rows["pair"] == pair]
+        return Contrast(self.cells[self.cells["family"].isin(set(rows["family"]))], rows)
+
     def on(self, task: str) -> Contrast:
         """That on one task alone."""
         return Contrast(*(part[part["task"] == task] for part in (self.cells, self.rows)))
 
     def seeds(self) -> pd.DataFrame:
-        """task, seed, difference: the mean over families (and data) of what there is at each seed."""
-        means = self.cells.groupby(["task", "seed"], sort=True)["difference"].mean()
-        return means.reset_index()
+        """task, seed, difference: of `seed_values`, so that families count the same whatever seeds they have."""
+        return seed_values(self.cells)
 
     def by_task(self) -> Mapping[str, Floats]:
         """Values of seeds by task."""
@@ -145,7 +165,40 @@ def together(contrasts: Sequence[Contrast]) -> Contrast:
 
 def mean_of(name: str, words: str, found: Contrast, level: float) -> Computed:
     """The mean difference over tasks of the means over seeds, with its interval for other seeds."""
-    return of_seeds(name, words, found.seeds(), found.rows, level)
+    values = found.by_task()
+    return counted(name, words, stratified(values, name, level=level), found.rows, note_on(values))
+
+
+def over_families(
+    cells: pd.DataFrame, words: str, rows: pd.DataFrame, level: float, of: str
+) -> list[Computed]:
+    """The same mean with an interval for other pairs (or designs) on these tasks: theirs are the sample.
+
+    Args:
+        cells: family, task, seed, difference.
+        words: what it is.
+        rows: the runs that entered.
+        level: of the interval.
+        of: what a family is: `pairs`.
+    """
+    pair = cells["family"].map(dict(zip(rows["family"], rows["pair"], strict=True)))
+    of_tasks = cells.groupby([pair, "task"])["difference"].mean()
+    values = of_tasks.groupby(level=0).mean()
+    if len(values) < _MIN_FAMILIES:
+        return []
+    estimate = stratified({of: values.to_numpy(float)}, of, level=level)
+    return [counted(of.replace(" ", "_"), f"{words}; interval for other {of}", estimate, rows, of=of)]
+
+
+def by_seed(found: Contrast, words: str, level: float) -> list[Computed]:
+    """The same mean with an interval over seeds that are common to all tasks, should these not be independent."""
+    seeds = found.seeds()
+    if seeds["task"].nunique() < 2:
+        return []
+    means = seed_values(seeds.rename(columns={"task": "unit"}).assign(task="all"), "unit")
+    estimate = stratified(by_task(means), "by seed", level=level)
+    words = f"{words}; interval over seeds that tasks share"
+    return [counted("by_seed", words, estimate, found.rows)]
 
 
 def counted(
@@ -171,12 +224,12 @@ def counted(
 
 def each_family(found: Contrast, words: str, level: float, prefix: str = "pair") -> list[Computed]:
     """A number of each family, if there are several."""
-    names = form_names(found.rows)
+    names = form_names(found.rows.assign(family=found.rows["pair"]))
     if len(names) < 2:
         return []
     return [
-        mean_of(f"{prefix}.{name}", f"{words}, {name}", found.of(family), level)
-        for family, name in names.items()
+        mean_of(f"{prefix}.{name}", f"{words}, {name}", found.of_pair(pair), level)
+        for pair, name in names.items()
     ]
 
 
@@ -193,9 +246,31 @@ def trend_of(
         statistic: of `trends.trend`.
         dose: the column that the score may go with.
     """
-    rows = rows.assign(dose=pd.to_numeric(rows[dose], errors="coerce")).dropna(subset=["dose", "value"])
-    found = trends(rows, "dose", statistic=statistic, within=["family"])
-    return of_seeds(name, words, found.rename(columns={"trend": "difference"}), rows, level)
+    found = curves(rows, statistic, dose)
+    rows, values = with_curve(rows, found), by_task(seed_values(found))
+    return counted(name, words, stratified(values, name, level=level), rows, note_on(values))
+
+
+def curves(
+    rows: pd.DataFrame, statistic: Statistic, dose: str = "level", unit: str = "family"
+) -> pd.DataFrame:
+    """The trend of the score within each unit, task and seed: these, and difference (the trend)."""
+    known = rows.assign(dose=pd.to_numeric(rows[dose], errors="coerce")).dropna(subset=["dose", "value"])
+    parts = [
+        trends(here, "dose", statistic=statistic).assign(**{unit: key})
+        for key, here in known.groupby(unit, sort=False)
+    ]
+    columns = [unit, "task", "seed", "trend"]
+    found = pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+    return found.rename(columns={"trend": "difference"})
+
+
+def with_curve(rows: pd.DataFrame, found: pd.DataFrame, unit: str = "family") -> pd.DataFrame:
+    """The runs with a score of units, tasks and seeds that have a curve."""
+    keys = [unit, "task", "seed"]
+    known = set(zip(*(found[key] for key in keys), strict=True))
+    rows = rows.dropna(subset=["value"])
+    return rows[np.array([key in known for key in zip(*(rows[k] for k in keys), strict=True)], dtype=bool)]
 
 
 def of_seeds(name: str, words: str, found: pd.DataFrame, rows: pd.DataFrame, level: float) -> Computed:
