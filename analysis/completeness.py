@@ -70,7 +70,7 @@ def too_small(results: Results) -> str:
     seeds = min(cells["n"], default=0)
     errors = run_errors(results)
     measured = chosen(errors, "image", "image designs").dropna(subset=["image_error", "score"])
-    images = int(measured["design"].nunique())
+    images = int(measured["form"].nunique())
     why = []
     if seeds < FEW_SEEDS:
         why.append(f"with fewer than {FEW_SEEDS} seeds intervals are wide, and rest on normal scores")

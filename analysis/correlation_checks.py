@@ -23,7 +23,7 @@ from analysis.words import brackets, few_tasks, short_task
 DIFFERENCE = "difference"
 """In place of an error: the strength of the image error less that of the reward error, on the image designs."""
 _COLUMNS = ["statistic", "words", "error", "sample", "value", "low", "high", "n", "note"]
-_KEYS = ("design", "place", "score")
+_KEYS = ("form", "place", "score")
 _NAMES = {"williams": "Williams' t", "steiger": "Steiger's Z", "meng": "Meng's Z"}
 
 
@@ -41,8 +41,8 @@ def checks(results: Results) -> pd.DataFrame:
     """One row a statistic and error: statistic, words, error (`image`, `reward`, `difference`), sample, value, low,
     high (95 %, or the range where the words say so), n, note.
 
-    All are over design means, pooled over tasks. `difference` is corr(reward error) - corr(image error), so above 0
-    where the image error goes with the score more.
+    All are over means of families of designs (`kin`), pooled over tasks. `difference` is corr(reward error) -
+    corr(image error), so above 0 where the image error goes with the score more.
     """
     data = measured(results)
     rows: list[dict[str, Any]] = []
@@ -79,7 +79,7 @@ def _of_one(rows: pd.DataFrame, x: str) -> Iterator[_Check]:
     yield from _over_tasks(rank, rows)
     yield _influence("without_design", "ρ without one design", rank, rank.without_design)
     yield _influence("without_task", "ρ without one task", rank, rank.without_task)
-    mixed = simpson(*(rows[name].tolist() for name in ("design", "place", x, "score")))
+    mixed = simpson(*(rows[name].tolist() for name in ("form", "place", x, "score")))
     note = "Simpson: the other sign than within tasks" if mixed.paradox else ""
     yield _Check("mixed", "r, points of all tasks mixed", mixed.mixed, note)
     yield _Check("detectable", "smallest ρ that would be found", _alone(rank.detectable, rank.designs))
@@ -95,16 +95,19 @@ def _alone(value: float, n: int) -> Estimate:
 
 
 def _over_tasks(rank: Correlation, rows: pd.DataFrame) -> Iterator[_Check]:
-    """The meta-analysis of the correlations within tasks, and their range."""
+    """The correlations within tasks: their range, and how much they differ, to describe it.
+
+    The tasks have their designs in common, so what a meta-analysis of independent ones would say of its mean and of
+    a further task has no interval here.
+    """
     yield _influence("by_task", "ρ within single tasks", rank, rank.by_task)
-    counts = rows.groupby("place")["design"].nunique()
+    counts = rows.groupby("place")["form"].nunique()
     pooled = pool_correlations(
         list(rank.by_task.values()), [int(counts[name]) for name in rank.by_task], "spearman"
     )
-    differ = f"I² = {100 * pooled.i2:.0f} %, p = {pooled.p:.2g} (Q)" if math.isfinite(pooled.i2) else ""
-    yield _Check("meta", "ρ, random effects of tasks", pooled.estimate, differ)
-    further = Estimate(pooled.estimate.value, pooled.low, pooled.high, pooled.estimate.n, "none")
-    yield _Check("meta_prediction", "ρ of one further task (prediction interval)", further)
+    differ = f"I² = {100 * pooled.i2:.0f} %, τ² = {pooled.tau2:.2g}" if math.isfinite(pooled.i2) else ""
+    mean = _alone(pooled.estimate.value, pooled.estimate.n)
+    yield _Check("meta", "ρ, random effects of tasks (descriptive)", mean, differ)
 
 
 def _influence(key: str, words: str, rank: Correlation, values: Mapping[str, float]) -> _Check:
@@ -126,7 +129,7 @@ def _of_both(rows: pd.DataFrame) -> Iterator[_Check]:
         yield _Check(method, "", apart)
     pairs = ((reward, score), (image, score), (image, reward))
     r1, r2, r12 = (correlate(design, place, *pair, method="pearson").value for pair in pairs)
-    designs = len(set(design))
+    designs = len(set(design))  # families of them
     for test in TESTS:
         found = dependent(r1, r2, r12, designs, test)
         note = f"p = {found.p:.2g}" if math.isfinite(found.p) else ""

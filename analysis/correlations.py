@@ -111,8 +111,8 @@ def with_score(
     over: Over = "designs",
     given: str = "",
 ) -> Correlation:
-    """The correlation of a column with the score, within task and environment."""
-    columns = (rows[name].tolist() for name in ("design", "place", x, "score"))
+    """The correlation of a column with the score over families of designs (`kin`), within task and environment."""
+    columns = (rows[name].tolist() for name in ("form", "place", x, "score"))
     held = rows[given].tolist() if given else None
     return correlate(*columns, method=method, how=how, over=over, given=held)
 
@@ -126,10 +126,12 @@ def _tasks(results: Results) -> list[str]:
 def correlations(results: Results) -> pd.DataFrame:
     """Correlation of either error with the score: over designs and over runs, pooled and per task.
 
+    Designs that are variants of one (`kin`) count once, by their mean; H4 is of the same.
+
     Rows: error, sample (`image designs` | `all designs`), level (`designs` | `runs`), task (`all` when pooled); r, rho
-    and tau (each with _low and _high, 95 %), n (points), designs, tasks, runs, detectable (the smallest rho that would
-    be found), why (there is none). Only designs that predict images have an image error; the reward error is given on
-    that subset too, so that the two are compared on the same runs.
+    and tau (each with _low and _high, 95 %), n (points), designs, families, tasks, runs, detectable (the smallest
+    rho that would be found), why (there is none). Only designs that predict images have an image error; the reward
+    error is given on that subset too, so that the two are compared on the same runs.
     """
     data = measured(results)
     flat = set(data.loc[~data["reward_varies"], "task"])
@@ -152,16 +154,24 @@ def _row(rows: pd.DataFrame, x: str, over: Over) -> dict[str, Any]:
         of = found[method].estimate
         row |= {name: of.value, f"{name}_low": of.low, f"{name}_high": of.high}
     rank = found["spearman"]
-    row |= {"n": rank.points, "designs": rank.designs, "tasks": rank.tasks, "runs": rank.runs}
-    return row | {"detectable": rank.detectable}
+    return row | _counts(rows, x, rank) | {"runs": rank.runs, "detectable": rank.detectable}
+
+
+def _counts(rows: pd.DataFrame, x: str, found: Correlation) -> dict[str, int]:
+    """The points, and the designs, their families and the tasks that they come from."""
+    used = rows.dropna(subset=[x, "score"])
+    if found.by_task:  # tasks with too few families do not enter
+        used = used[used["place"].isin(list(found.by_task))]
+    designs = int(used["design"].nunique())
+    return {"n": found.points, "designs": designs, "families": found.designs, "tasks": found.tasks}
 
 
 @once
 def by_variable(results: Results) -> pd.DataFrame:
     """Spearman's rho of every variable with the score over designs: one row a variable, sample and task.
 
-    Columns: variable, words, sample, task (`all` when pooled), value, low, high, n (points), designs, tasks. Of image
-    errors the image designs alone; of all else both samples. Variables that no run has are left out.
+    Columns: variable, words, sample, task (`all` when pooled), value, low, high, n (points), designs, families, tasks.
+    Of image errors the image designs alone; of all else both samples. Variables that no run has are left out.
     """
     data, rows = measured(results), []
     for variable in VARIABLES:
@@ -171,26 +181,27 @@ def by_variable(results: Results) -> pd.DataFrame:
         for sample in samples[:1] if variable.error == "image" else samples:
             used = rows_of(data, variable.error, sample)
             for task in _tasks(results):
-                found = with_score(used if task == ALL else used[used["task"] == task], variable.name)
+                here = used if task == ALL else used[used["task"] == task]
+                found = with_score(here, variable.name)
                 row = {"variable": variable.name, "words": variable.words, "sample": sample, "task": task}
-                rows.append(row | _estimated(found))
+                rows.append(row | _estimated(here, variable.name, found))
     return pd.DataFrame(rows, columns=["variable", "words", "sample", "task", *_ESTIMATED])
 
 
-_ESTIMATED = ("value", "low", "high", "n", "designs", "tasks")
+_ESTIMATED = ("value", "low", "high", "n", "designs", "families", "tasks")
 
 
-def _estimated(found: Correlation) -> dict[str, Any]:
+def _estimated(rows: pd.DataFrame, x: str, found: Correlation) -> dict[str, Any]:
     of = found.estimate
-    ends = {"value": of.value, "low": of.low, "high": of.high}
-    return ends | {"n": found.points, "designs": found.designs, "tasks": found.tasks}
+    return {"value": of.value, "low": of.low, "high": of.high} | _counts(rows, x, found)
 
 
 @once
 def by_step(results: Results) -> pd.DataFrame:
     """Correlation of the error at each step of the horizon with the score over designs, pooled over tasks.
 
-    One row an error, sample, method and step: error, sample, method, step, value, low, high, n, designs, tasks.
+    One row an error, sample, method and step: error, sample, method, step, value, low, high, n, designs, families,
+    tasks.
     """
     data, dataset, rows = measured(results), common_data(results).dataset, []
     for error, sample in SAMPLES:
@@ -202,5 +213,5 @@ def by_step(results: Results) -> pd.DataFrame:
             at = used.assign(at=used["run"].map(wide[step]).astype(float))
             for method in METHODS:
                 row = {"error": error, "sample": sample, "method": method, "step": int(step)}
-                rows.append(row | _estimated(with_score(at, "at", method=method)))
+                rows.append(row | _estimated(at, "at", with_score(at, "at", method=method)))
     return pd.DataFrame(rows, columns=["error", "sample", "method", "step", *_ESTIMATED])

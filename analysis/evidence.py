@@ -29,11 +29,12 @@ class Evidence:
         results: where it comes from.
         runs: one row a run that was planned, whatever its state: the columns of `matching.planned_frame`, and state,
             score (mean return of the final phase), windowed (of the final window), zero, unit and basis of the scale
-            (`oracle`, `range` of returns, or "" without one), `value` and `final`, the windowed and the final score
+            (`oracle`, `range` of returns, or "" without one), unit_error (standard error of the unit as a part of it; NaN
+            but for `oracle`), `value` and `final`, the windowed and the final score
             on that scale, diverged (counted by the rule of the study), coverage (entropy of the replay at the end),
             costs, the errors on common data (`image_error`, `reward_error`, their baselines, `whole_image`,
-            `reward_varies`, `legacy`, `twin`; see `prediction.run_errors`), and `heldout_image_error`,
-            `heldout_reward_error`. NaN where there is none.
+            `reward_varies`, `legacy`, `twin`; see `prediction.run_errors`), its name (`errors_on`), and
+            `heldout_image_error`, `heldout_reward_error`. NaN where there is none.
         horizon: one row a run and step of the horizon, of the final phase on common data: run, error (`image`,
             `reward`), step, value, baseline.
     """
@@ -66,7 +67,8 @@ def evidence(results: Results) -> Evidence:
     _set_scale(frame, results)
     set_values(frame, {study.name: study.spec.diverged for study in results.studies})
     errors = run_errors(results)
-    frame = frame.merge(errors[["run", *_ERRORS, *_SAMPLE]], on="run", how="left")
+    found = errors[["run", *_ERRORS, *_SAMPLE, "dataset"]].rename(columns={"dataset": "errors_on"})
+    frame = frame.merge(found, on="run", how="left")
     held = errors[["run"]].copy()
     set_errors(held, results, HELDOUT)
     held = held.rename(columns={name: f"heldout_{name}" for name in ("image_error", "reward_error")})
@@ -78,21 +80,24 @@ def evidence(results: Results) -> Evidence:
 def _set_scale(frame: pd.DataFrame, results: Results) -> None:
     where, found = places(results), scales(results)
     configs = {run.id: run.config.get("env") for study in results.studies for run in study.runs}
-    known: dict[Place, tuple[float, float, str]] = {}
+    known: dict[Place, tuple[float, float, str, float]] = {}
     for run, place in where.items():
         if place in known:
             continue
         scale = found.get(place)
         if scale is not None and np.isfinite(scale.unit):
-            known[place] = scale.zero, scale.unit, "range" if scale.by_range else "oracle"
+            ranged = scale.by_range
+            error = np.nan if ranged else scale.error / scale.unit
+            known[place] = scale.zero, scale.unit, "range" if ranged else "oracle", error
             continue
         whole = range_of_returns(place[0], configs[run])
         here = frame[[where[each] == place for each in frame["run"]]]
         random = here.loc[here["agent"] == "random", "score"].mean()
         zero = random if np.isfinite(random) else here["score"].min()
-        known[place] = (float(zero), float(whole), "range") if whole else (float(zero), np.nan, "")
-    columns = list(zip(*(known[where[run]] for run in frame["run"]), strict=True)) or [(), (), ()]
-    for name, values in zip(("zero", "unit", "basis"), columns, strict=True):
+        unit, basis = (float(whole), "range") if whole else (np.nan, "")
+        known[place] = float(zero), unit, basis, np.nan
+    columns = list(zip(*(known[where[run]] for run in frame["run"]), strict=True)) or [(), (), (), ()]
+    for name, values in zip(("zero", "unit", "basis", "unit_error"), columns, strict=True):
         frame[name] = list(values)
 
 

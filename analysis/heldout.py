@@ -65,7 +65,7 @@ def _correlations(runs: pd.DataFrame) -> list[str]:
         parts = []
         for error, sample in (SAMPLES[0], SAMPLES[-1]):
             used = chosen(here, error, sample)
-            columns = (used[name].tolist() for name in ("design", "task", f"{error}_error", "score"))
+            columns = (used[name].tolist() for name in ("form", "task", f"{error}_error", "score"))
             parts.append(f"{error} error {_rho(correlate(*columns))}")
         said.append(
             f"Spearman ρ with the score over designs, {short_task(str(task))} on {data}: {', '.join(parts)}."

@@ -8,8 +8,10 @@ from typing import Literal
 
 import pandas as pd
 
+from analysis.kin import forms, main_planner
 from analysis.load import Results
 from analysis.results import once
+from analysis.scales import places
 from analysis.scores import run_scores
 from harness.config import semantic_fields
 
@@ -106,7 +108,8 @@ def run_errors(results: Results) -> pd.DataFrame:
     (`image_fraction` below 1), `reward_varies` where the reward of the task (nearly) stands still there
     (`LEAST_VARIATION`). `legacy` names the faults that are restored, `twin` the design that has the same agent and is
     used in its place (`_twins`); `own_model` is true where the harness cannot know what the model makes of such
-    fields; `other_planner` where the planner is not that of most designs (`_other_planner`).
+    fields; `other_planner` where the planner is not that of most designs on the task (`_other_planner`). `form` is the
+    family of the design, the first that it is a variant of (`kin.forms`).
     """
     scores = run_scores(results)
     frame = scores[scores["agent"] == "model"].drop(columns=["agent", "final", "episodes", "windowed"])
@@ -118,6 +121,7 @@ def run_errors(results: Results) -> pd.DataFrame:
     frame["reward_varies"] = ~frame["task"].isin(_flat(results, frame))
     twins = _twins(results, frame, fractions)
     frame["twin"] = [twins.get(run, "") for run in frame["run"]]
+    frame["form"] = _forms(results, frame)
     frame["other_planner"] = _other_planner(results, frame)
     return frame.reset_index(drop=True)
 
@@ -172,21 +176,27 @@ def _twins(results: Results, errors: pd.DataFrame, fractions: pd.Series) -> dict
     return found
 
 
-def _other_planner(results: Results, errors: pd.DataFrame) -> pd.Series:
-    """Whether a run's planner is not the one that most designs have, of online or of offline runs; of a tie the first.
+def _forms(results: Results, errors: pd.DataFrame) -> list[str]:
+    """The family of each run's design."""
+    first = errors.drop_duplicates("design")
+    configs = {str(row.design): results.configs.get(str(row.run)) for row in first.itertuples()}
+    fields = {name: semantic_fields(config) if config else {} for name, config in configs.items()}
+    designs = errors["design"].astype(str).tolist()
+    return forms(designs, [fields[name] for name in designs])
 
-    The same model scores otherwise with another planner and errs the same: across planners a score says less of it.
-    """
+
+def _other_planner(results: Results, errors: pd.DataFrame) -> pd.Series:
+    """Whether a run has not the planner of most on its task, of online or of offline runs (`kin.main_planner`)."""
     configs = [results.configs.get(str(run)) for run in errors["run"]]
     planner = [json.dumps(config.planner.model_dump(mode="json")) if config else "" for config in configs]
-    offline = [config is not None and config.offline for config in configs]
-    frame = errors[["design", "legacy", "twin"]].assign(planner=planner, offline=offline)
-    once_each = frame[(frame["legacy"] == "") & (frame["twin"] == "")]
-    most = {
-        kind: of.groupby("planner", sort=False)["design"].nunique().idxmax()
-        for kind, of in once_each.groupby("offline")
-    }
-    return frame["planner"] != frame["offline"].map(most)
+    where = places(results)
+    place = [
+        repr((config is not None and config.offline, where[str(run)]))
+        for run, config in zip(errors["run"], configs, strict=True)
+    ]
+    frame = errors[["design", "form"]].assign(place=place, planner=planner)
+    once_each = frame[(errors["legacy"] == "") & (errors["twin"] == "")]
+    return frame["planner"] != frame["place"].map(main_planner(once_each))
 
 
 def _flat(results: Results, errors: pd.DataFrame) -> set[str]:

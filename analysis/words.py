@@ -52,7 +52,8 @@ def interval_words(kinds: Iterable[str]) -> str:
 def brackets(tasks: Sized) -> str:
     """What the intervals of a correlation are."""
     sample = "tasks and designs" if len(tasks) > 1 else "designs"
-    return f"Brackets: 95 %, the sample being {sample} (jackknife; from {MIN_CLUSTERS} designs on)."
+    how = f"jackknife; from {MIN_CLUSTERS} designs on; variants of one count once"
+    return f"Brackets: 95 %, the sample being {sample} ({how})."
 
 
 def few_tasks(counts: Iterable[int]) -> str:

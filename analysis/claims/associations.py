@@ -25,14 +25,11 @@ _SCORE = "the final normalised score"
 def correlation(
     rows: pd.DataFrame, x: str, y: str, level: float, method: Method = "spearman", **how: object
 ) -> Correlation:
-    """Of two columns over designs (`form` where there is one), within places (`stratum` where there is one)."""
-    design, task = (
-        rows[name if name in rows else other] for name, other in (("form", "design"), ("stratum", "place"))
-    )
+    """Of two columns over families of designs (`form`), within places (`stratum` where there is one)."""
     given = how.pop("given", None)
     return correlate(
-        design.tolist(),
-        task.tolist(),
+        rows["form"].tolist(),
+        rows["stratum" if "stratum" in rows else "place"].tolist(),
         rows[x].to_numpy(float),
         rows[y].to_numpy(float),
         method=method,
@@ -54,7 +51,13 @@ def correlated(
 ) -> Computed:
     """A correlation as a number."""
     found = correlation(rows, x, y, level, method, **how)
-    return counted(name, words, found.estimate, rows.dropna(subset=[x, y]), of="designs")
+    return over_designs(name, words, found.estimate, rows.dropna(subset=[x, y]))
+
+
+def over_designs(name: str, words: str, estimate: Estimate, rows: pd.DataFrame, note: str = "") -> Computed:
+    """A number over designs, or over families where some designs are variants of one."""
+    variants = rows["form"].nunique() < rows["design"].nunique()
+    return counted(name, words, estimate, rows, note, of="families" if variants else "designs")
 
 
 def further(used: pd.DataFrame, everything: pd.DataFrame, level: float) -> list[Computed]:
@@ -118,9 +121,10 @@ def _each(used: pd.DataFrame, everything: pd.DataFrame, level: float) -> list[Co
     return [*found, correlated("reward_all", words, rows, "reward_error", "final", level)]
 
 
-def _differ(used: pd.DataFrame, level: float, **how: object) -> Estimate:
+def differing(used: pd.DataFrame, level: float, **how: object) -> Estimate:
+    """The strength of the image error less that of the reward error, over families of designs."""
     columns = (used[name].to_numpy(float) for name in ("reward_error", "image_error", "final"))
-    design, place = used["design"].tolist(), used["place"].tolist()
+    design, place = used["form"].tolist(), used["place"].tolist()
     return differ(design, place, *columns, level=level, **how)  # type: ignore[arg-type]  # method, how and over
 
 
@@ -128,42 +132,46 @@ def _differences(used: pd.DataFrame, level: float) -> list[Computed]:
     """The difference by other coefficients, and within each task."""
     words = "strength(image error) - strength(reward error)"
     found = [
-        counted(
-            method, f"{words} by {_NAMES[method]}", _differ(used, level, method=method), used, of="designs"
-        )
+        over_designs(method, f"{words} by {_NAMES[method]}", differing(used, level, method=method), used)
         for method in METHODS
         if method != "spearman"
     ]
-    repeated = _differ(used, level, method="pearson", how="repeated", over="runs")
-    found.append(counted("repeated", f"{words}, repeated measures over runs", repeated, used, of="designs"))
+    repeated = differing(used, level, method="pearson", how="repeated", over="runs")
+    found.append(over_designs("repeated", f"{words}, repeated measures over runs", repeated, used))
     places = list(dict.fromkeys(used["place"]))
     for place in places if len(places) > 1 else ():
         here = used[used["place"] == place]
         name = _name(place, places)
-        found.append(counted(f"task.{name}", f"{words}, on {name}", _differ(here, level), here, of="designs"))
+        found.append(over_designs(f"task.{name}", f"{words}, on {name}", differing(here, level), here))
     return found
 
 
 def _of_tasks(used: pd.DataFrame, level: float) -> list[Computed]:
-    """Either correlation as the mean over tasks like these, with how much they differ."""
+    """Either correlation as the mean over tasks, with how much they differ: to describe them, without an interval.
+
+    The tasks have their designs in common, so their correlations are not independent, as a meta-analysis takes them.
+    """
     found = []
     for error in ("image", "reward"):
         within = correlation(used, f"{error}_error", "final", level).by_task
-        sizes = used.groupby("place", sort=False)["design"].nunique()
+        sizes = used.groupby("place", sort=False)["form"].nunique()
         if len(within) < 2:
             continue
         pooled = pool_correlations(
             list(within.values()), [int(sizes[place]) for place in within], "spearman", level=level
         )
-        words = f"Spearman's rho of {error} error and {_SCORE}, pooled over tasks (random effects)"
-        differ_by = f"I² {100 * pooled.i2:.0f} %, tau² {number(pooled.tau2)}, Q's p {number(pooled.p)}"
+        words = (
+            f"Spearman's rho of {error} error and {_SCORE}, pooled over tasks (random effects, descriptive)"
+        )
+        differ_by = f"I² {100 * pooled.i2:.0f} %, tau² {number(pooled.tau2)}"
         note = differ_by if np.isfinite(pooled.i2) else ""
-        found.append(counted(f"{error}.tasks", words, pooled.estimate, used, note, of="tasks"))
+        mean = Estimate(pooled.estimate.value, np.nan, np.nan, pooled.estimate.n, "none", level)
+        found.append(counted(f"{error}.tasks", words, mean, used, note, of="tasks"))
     return found
 
 
 def _one_test(used: pd.DataFrame, level: float) -> list[Computed]:
-    """Williams' test, on designs as if the tasks were one."""
+    """Williams' test, on families of designs as if the tasks were one."""
     image, reward = (
         correlation(used, f"{error}_error", "final", level, "pearson") for error in ("image", "reward")
     )
@@ -175,7 +183,7 @@ def _one_test(used: pd.DataFrame, level: float) -> list[Computed]:
 
 
 def _influence(used: pd.DataFrame, level: float) -> list[Computed]:
-    """The difference without the design, and without the task, that moves it most."""
+    """The difference without the design (and its variants), and without the task, that moves it most."""
     image, reward = (correlation(used, f"{error}_error", "final", level) for error in ("image", "reward"))
     whole = reward.value - image.value
     found = []
@@ -205,15 +213,15 @@ def _name(place: str, places: Sequence[str]) -> str:
 
 def _plain(name: str, words: str, value: float, rows: pd.DataFrame, note: str = "") -> Computed:
     """A number without an interval."""
-    estimate = Estimate(value, float("nan"), float("nan"), int(rows["design"].nunique()), "none")
-    return counted(name, words, estimate, rows, note, of="designs")
+    estimate = Estimate(value, float("nan"), float("nan"), int(rows["form"].nunique()), "none")
+    return over_designs(name, words, estimate, rows, note)
 
 
 def parted(used: pd.DataFrame, level: float) -> list[str]:
-    """Errors whose correlation turns round when tasks are mixed (Simpson's paradox), a sentence each."""
+    """Errors whose correlation turns round when tasks are mixed (`dependence.simpson`), a sentence each."""
     found = []
     for error in ("image", "reward"):
-        columns = (used[name].tolist() for name in ("design", "place", f"{error}_error", "final"))
+        columns = (used[name].tolist() for name in ("form", "place", f"{error}_error", "final"))
         mixed = simpson(*columns, level=level)
         if mixed.paradox:
             found.append(

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analysis.claims.associations import correlated, further, parted
+from analysis.claims.associations import correlated, differing, further, over_designs, parted
 from analysis.claims.claim import Claim, Outcome, need
-from analysis.claims.comparable import comparable, of_whole_images, with_one_planner
-from analysis.claims.sample import counted, offline, online
+from analysis.claims.comparable import comparable, left_out, of_whole_images, with_one_planner
+from analysis.claims.sample import offline, online
 from analysis.claims.spec import ClaimSpec
 from analysis.claims.types import Need
 from analysis.claims.verdicts import directional
 from analysis.completeness import ENOUGH_IMAGE_DESIGNS
 from analysis.evidence import Evidence
 from analysis.inference.correlation import MIN_CLUSTERS
-from analysis.inference.correlation import difference as differ
-from analysis.matching import EXPLORATION, rests
 from analysis.words import plural
 
 ERRORS = ("image_error", "reward_error")
+_ALIKE = "variants of one in doses, weights, size or planner count once"
 
 
 def _image_designs(frame: pd.DataFrame) -> pd.DataFrame:
@@ -30,43 +29,39 @@ def _needs_designs(frame: pd.DataFrame) -> Need:
     return need(frame, rows, more("online designs that predict whole images", rows, ENOUGH_IMAGE_DESIGNS))
 
 
-def more(what: str, rows: pd.DataFrame, least: int, column: str = "design") -> list[str]:
-    """What is lacking for that many designs."""
-    designs = int(rows[column].nunique())
-    if designs >= least:
+def more(what: str, rows: pd.DataFrame, least: int) -> list[str]:
+    """What is lacking for that many families of designs."""
+    families = int(rows["form"].nunique())
+    if families >= least:
         return []
-    return [f"{least - designs} more {what}, for {least} in all"]
+    alike = f" ({_ALIKE})" if rows["design"].nunique() > families else ""
+    return [f"{least - families} more {what}, for {least} in all{alike}"]
 
 
 def _image_error_matters(evidence: Evidence, options: ClaimSpec) -> Outcome:
     rows, level = _image_designs(evidence.runs), options.level
-    everything = with_one_planner(comparable(online(evidence.runs)))
-    everything = everything[everything["reward_varies"].astype(bool)]
+    every = online(evidence.runs)
+    everything = with_one_planner(comparable(every))
     used = rows[rows["reward_varies"].astype(bool)].dropna(subset=[*ERRORS, "final"])
-    words = "strength (-rho) of the correlation with the final normalised score, image error - reward error"
-    estimate = differ(
-        used["design"].tolist(),
-        used["place"].tolist(),
-        used["reward_error"].to_numpy(float),
-        used["image_error"].to_numpy(float),
-        used["final"].to_numpy(float),
-        level=level,
+    words = (
+        "strength (-rho) of the correlation with the final normalised score, image error - reward error, of errors on "
+        f"{_measured_on(rows)} data"
     )
-    primary = counted("difference", words, estimate, used, of="designs")
-    secondary = further(used, everything, level)
-    remarks = parted(used, level)
-    others = online(evidence.runs)["design"].nunique() - everything["design"].nunique()
-    if others:
-        verb = "has" if others == 1 else "have"
-        remarks.append(
-            f"{plural(others, 'design')} {verb} no part: other planners, restored faults, or the agent of another"
-        )
-    remarks += _no_errors(rows)
-    measured = int(used["design"].nunique())
+    primary = over_designs("difference", words, differing(used, level), used)
+    secondary = further(used, everything[everything["reward_varies"].astype(bool)], level)
+    remarks = [*parted(used, level), *left_out(every, everything), *_no_errors(rows)]
+    measured, planned = (int(each["form"].nunique()) for each in (used, rows))
     if measured < ENOUGH_IMAGE_DESIGNS:
-        few = f"{measured} of {rows['design'].nunique()} designs are measured, and {ENOUGH_IMAGE_DESIGNS} are needed"
-        return Outcome((), [primary, *secondary], [few, *remarks])
+        few = f"{measured} of {planned} designs are measured, and {ENOUGH_IMAGE_DESIGNS} are needed"
+        alike = f" ({_ALIKE})" if rows["design"].nunique() > planned else ""
+        return Outcome((), [primary, *secondary], [f"{few}{alike}", *remarks])
     return Outcome([primary], secondary, remarks)
+
+
+def _measured_on(rows: pd.DataFrame) -> str:
+    """The name of the data that the errors are on."""
+    known = rows["errors_on"].dropna() if "errors_on" in rows else ()
+    return " and ".join(dict.fromkeys(map(str, known))) or "common"
 
 
 def _no_errors(rows: pd.DataFrame) -> list[str]:
@@ -84,7 +79,8 @@ H4 = Claim(
     "The score goes with image error more than with reward error",
     lambda _: (
         "strength(image error) - strength(reward error) > 0, where strength is -Spearman's rho with the normalised "
-        "score of the same weights over designs, so that a correlation in the wrong direction is no strength"
+        "score of the same weights over designs, so that a correlation in the wrong direction is no strength; "
+        "variants of one design in doses, weights, size or planner are taken as one, by their mean"
     ),
     lambda options: directional(options.level),
     _needs_designs,
@@ -95,19 +91,19 @@ H4 = Claim(
 def _heldout(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Offline runs: of designs that predict whole images, and of all.
 
-    `form` is the design whatever the data, `stratum` the place and dataset.
+    `stratum` is the place and dataset.
     """
     rows = with_one_planner(comparable(offline(frame)))
     strata = rows["place"].astype(str) + " on " + rows["data"].astype(str)
-    rows = rows.assign(form=rests(rows, (EXPLORATION,)), stratum=strata)
+    rows = rows.assign(stratum=strata)
     return of_whole_images(rows), rows
 
 
 def _needs_heldout(frame: pd.DataFrame) -> Need:
     images, rows = _heldout(frame)
     lacking = [
-        *more("offline designs that predict whole images", images, MIN_CLUSTERS, "form"),
-        *more("offline designs", rows, MIN_CLUSTERS, "form"),
+        *more("offline designs that predict whole images", images, MIN_CLUSTERS),
+        *more("offline designs", rows, MIN_CLUSTERS),
     ]
     return need(frame, rows, lacking)
 
@@ -127,7 +123,7 @@ def _fit_predicts(evidence: Evidence, options: ClaimSpec) -> Outcome:
             secondary.append(
                 correlated(f"{name}.{method}", words, here, column, "final", options.level, method=method)
             )
-    return Outcome(primary, secondary, _no_errors(rows))
+    return Outcome(primary, secondary, [*left_out(offline(evidence.runs), rows), *_no_errors(rows)])
 
 
 H6 = Claim(
@@ -135,7 +131,7 @@ H6 = Claim(
     "Held-out error predicts the offline score",
     lambda _: (
         "Spearman's rho of held-out error and normalised score < 0 over designs, within dataset and task; for image "
-        "and for reward error"
+        "and for reward error; variants of one design are taken as one, by their mean"
     ),
     lambda options: directional(options.level, "below", several=True),
     _needs_heldout,

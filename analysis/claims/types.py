@@ -11,6 +11,7 @@ import pandas as pd
 from analysis.claims.spec import ClaimSpec
 from analysis.evidence import Evidence
 from analysis.inference.estimate import Estimate
+from analysis.kin import of_families
 from analysis.words import plural
 
 Verdict = Literal["supported", "contradicted", "inconclusive", "not testable"]
@@ -24,7 +25,7 @@ class Computed:
         name: a short key of the number, such as `difference`, `controlled`, `offline`; unique within its claim.
         words: what it is, as a noun phrase: `mean paired difference of normalised score, images - rewards`.
         estimate: value, interval, and `n`, the independent units.
-        of: what n counts: `seeds`, `designs`, `tasks`.
+        of: what n counts: `seeds`, `designs`, `families` (of designs that are variants of one), `tasks`.
         designs, tasks, seeds, runs: what entered, in total.
         note: what a reader must know (`t: of fewer than 5 seeds`, `scores by the range of returns`), or "".
     """
@@ -41,7 +42,12 @@ class Computed:
 
     @property
     def sample(self) -> str:
-        """What the interval is over, in words: `5 seeds, 7 tasks`, `10 designs, 7 tasks`; seeds are those of a task."""
+        """What the interval is over, in words: `5 seeds, 7 tasks`, `28 designs of 10 families, 7 tasks`.
+
+        Seeds are those of a task.
+        """
+        if self.of == "families":
+            return f"{of_families(self.designs, self.estimate.n)}, {plural(self.tasks, 'task')}"
         counts = {"seeds": self.seeds, "designs": self.designs, "tasks": self.tasks}
         independent = plural(counts.get(self.of) or self.estimate.n, self.of.removesuffix("s"))
         return independent if self.of == "tasks" else f"{independent}, {plural(self.tasks, 'task')}"

@@ -14,6 +14,7 @@ from analysis.colours import Look
 from analysis.correlations import ALL, NAMES, correlations, measured
 from analysis.families import families, family_of, present
 from analysis.inference.correlation import SYMBOLS
+from analysis.kin import of_families
 from analysis.load import Results
 from analysis.material import Material
 from analysis.prediction import ERRORS, FLAT, Error, chosen, common_data, compared_once
@@ -46,7 +47,7 @@ def points(data: pd.DataFrame, *, standardised: bool) -> pd.DataFrame:
 
     Runs that the correlation of an error does not use are left out of it (`prediction.chosen`). Standardised: the means
     of designs have zero mean and unit variance within each task, so that the correlation of all these points is the
-    pooled one; runs are on the same scale.
+    pooled one where no design is a variant of another (`kin`); runs are on the same scale.
     """
     parts = [chosen(data.assign(error=kind, x=data[f"{kind}_error"]), kind, "all designs") for kind in ERRORS]
     long = pd.concat([part[COLUMNS] for part in parts], ignore_index=True).dropna(subset=["x", "score"])
@@ -111,7 +112,7 @@ def _by_task(material: Material, data: pd.DataFrame, tasks: list[str]) -> Drawn:
             shown = plotted[(plotted["task"] == task) & (plotted["error"] == kind)]
             _scatter(axis, shown, _looks(material, plotted), small=True, nothing=_nothing(here, kind))
             found = _line(of_task, kind, "designs")
-            few = f"r: {plural(found['designs'], 'design')}" if len(shown) else " "
+            few = f"r: {of_families(found['designs'], found['families'])}" if len(shown) else " "
             told = _coefficients(found, intervals=False) if np.isfinite(found["r"]) else few
             axis.set_title(f"{short_task(task) if kind == 'image' else ' '}\n{told}", loc="left", fontsize=7)
             axis.set_xlabel(LABELS[kind])
@@ -180,14 +181,14 @@ def _numbers(lines: pd.DataFrame, data: pd.DataFrame, kind: Error) -> list[str]:
     said = [_coefficients(over, name) for name in ("rho", "r")]
     if not np.isfinite(over["r"]):
         said = ["r over designs: not defined, 3 are needed"]
-    said = [*said, f"{plural(over['designs'], 'design')}{times}"]
+    said = [*said, f"{of_families(over['designs'], over['families'])}{times}"]
     said[-1] += f"; over {plural(runs['n'], 'run')}: {_coefficients(runs, intervals=False)}"
     if kind == "image":
         said.append("(only designs that predict images)")
         return [*said, *[""] * (4 - len(said))]
     same = _line(lines, kind, "designs", "image designs")
     if np.isfinite(same["r"]):
-        count = plural(same["designs"], "design")
+        count = of_families(same["designs"], same["families"])
     else:
         same = _line(lines, kind, "runs", "image designs")
         count = plural(same["n"], "run")

@@ -12,11 +12,12 @@ from matplotlib.ticker import MaxNLocator
 
 from analysis.colours import LOOKS
 from analysis.correlations import ALL, by_step, by_variable
+from analysis.kin import of_families
 from analysis.load import Results
 from analysis.material import Material
 from analysis.prediction import SAMPLES, common_data
 from analysis.style import PAGE, Drawn, empty, handles_below, row_height, span, wrap
-from analysis.words import brackets, few_tasks, plural, short_task
+from analysis.words import brackets, few_tasks, short_task
 
 _MAP = colormaps["RdBu_r"]
 _LOOKS = {  # of error and sample
@@ -127,8 +128,11 @@ def _ink(value: float) -> str:
 
 
 def _row_name(cells: pd.DataFrame, row: str) -> str:
-    counts = sorted(set(cells.loc[cells["row"] == row, "designs"]))
-    count = plural(counts[0], "design") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} designs"
+    here = cells[cells["row"] == row]
+    counts = sorted(set(here["designs"]))
+    count = f"{counts[0]} to {counts[-1]} designs"
+    if len(counts) == 1:
+        count = of_families(counts[0], int(here["families"].max()))
     return f"{row.partition('|')[0]}, {count}"
 
 

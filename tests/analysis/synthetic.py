@@ -55,11 +55,31 @@ FIVE = tuple(named(name) for name in QUALITY)
 
 
 def variants(count: int) -> tuple[Design, ...]:
-    """Image-predicting designs that differ in the weight of a loss."""
+    """Image-predicting designs that differ in the weight of a loss: variants of one."""
     axes = {"predict": "images", "space": "latent", "dynamics": "stochastic"}
     return tuple(
         Design(f"kl-{i}", (i + 1) / count, {**axes, "model": {"kl_scale": (i + 1) / count}})
         for i in range(count)
+    )
+
+
+def kinds(count: int) -> tuple[Design, ...]:
+    """Image-predicting designs of which none is a variant of another; up to 12."""
+    rewards = [("state", "shared"), ("state", "stopped"), ("image", "stopped")]
+    found = itertools.product(["latent", "pixel"], ["stochastic", "deterministic"], rewards)
+    return tuple(
+        Design(
+            f"kind-{i}",
+            (i + 1) / count,
+            {
+                "predict": "images",
+                "space": space,
+                "dynamics": dynamics,
+                "reward_from": read,
+                "reward_gradient": reach,
+            },
+        )
+        for i, (space, dynamics, (read, reach)) in enumerate(itertools.islice(found, count))
     )
 
 

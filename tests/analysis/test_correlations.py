@@ -10,11 +10,11 @@ from analysis.correlation_checks import checks, checks_table
 from analysis.correlations import ALL, by_step, by_variable, correlations, measured
 from analysis.inference.correlation import difference
 from analysis.load import load
-from analysis.prediction import chosen
-from tests.analysis.synthetic import FIVE, HORIZON, Options, variants, write_study
+from analysis.prediction import chosen, run_errors
+from tests.analysis.synthetic import FIVE, HORIZON, Options, kinds, variants, write_study
 
 TASKS = ("dmc/cartpole-swingup", "dmc/cheetah-run", "dmc/walker-walk")
-DESIGNS = (*variants(8), *FIVE[2:])
+DESIGNS = (*kinds(8), *FIVE[2:])
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +96,7 @@ def test_checks_are_what_they_say(wide):
     assert without["low"] <= image <= without["high"]
     assert without["note"] in {design.name for design in DESIGNS}
     assert found.loc[("image", "image designs", "meta"), "note"].startswith("I² = ")
+    assert np.isnan(found.loc[("image", "image designs", "meta"), "low"])  # tasks have designs in common
     assert found.loc[("difference", "image designs", "williams"), "note"].startswith("p = ")
     assert 0 < found.loc[("image", "image designs", "detectable"), "value"] < 1
     assert found.loc[("image", "image designs", "by_task"), "n"] == 3
@@ -120,7 +121,7 @@ def test_mixed_tasks_that_mislead_are_flagged(wide):
 def test_the_table_of_checks_has_a_line_a_statistic(wide):
     table = checks_table(wide)
     words = [row[0] for row in table.rows]
-    assert len(words) == len(set(words)) == 19
+    assert len(words) == len(set(words)) == 18
     assert words[:3] == ["Spearman's ρ", "Pearson's r", "Kendall's τ"]
     assert all(len(row) == len(table.header) == 5 for row in table.rows)
     assert "An interval over 3 tasks is crude." in table.caption
@@ -152,12 +153,41 @@ def test_designs_with_another_planner_have_no_part(tmp_path):
     """Nine designs plan over 12 steps; the same over 4 are other scores of the same models."""
     planner = {"planner": {"horizon": 4}}
     few = tuple(
-        replace(design, name=f"short-{i}", axes=design.axes | planner) for i, design in enumerate(variants(3))
+        replace(design, name=f"short-{i}", axes=design.axes | planner) for i, design in enumerate(kinds(3))
     )
-    results = small(tmp_path, designs=(*variants(5), *few))
+    results = small(tmp_path, designs=(*kinds(5), *few))
     used = chosen(measured(results), "image", "image designs")
-    assert set(used["design"]) == {design.name for design in variants(5)}
+    assert set(used["design"]) == {design.name for design in kinds(5)}
     assert correlations(results)["designs"].max() == 5
+
+
+def test_a_planner_is_chosen_on_each_task(tmp_path):
+    """Where the budget is another on one task, its runs are compared there, and none is left out."""
+    results = small(tmp_path, designs=kinds(5), tasks=TASKS[:2])
+    frame = run_errors(results)
+    configs = {
+        run: config.model_copy(update={"planner": config.planner.model_copy(update={"horizon": 4})})
+        if config.task == TASKS[1]
+        else config
+        for run, config in results.configs.items()
+    }
+    apart = run_errors(replace(results, configs=configs))
+    assert not frame["other_planner"].any()
+    assert not apart["other_planner"].any()
+
+
+def test_variants_of_a_design_count_once(tmp_path):
+    """Six designs, of which one in four weights: nine designs of six families."""
+    results = small(tmp_path, designs=(*kinds(6), *variants(4)[:3]), tasks=TASKS[:2], seeds=2)
+    table = correlations(results)
+    row = table[(table["task"] == ALL) & (table["error"] == "image") & (table["level"] == "designs")].iloc[0]
+    assert row[["n", "designs", "families", "tasks", "runs"]].tolist() == [12, 9, 6, 2, 36]
+    data = measured(results)
+    assert data.groupby("form")["design"].nunique().max() == 4
+    means = data.groupby(["task", "form"])[["image_error", "score"]].mean()
+    expected = [stats.spearmanr(means.loc[task]).statistic for task in TASKS[:2]]
+    assert row["rho"] == pytest.approx(np.mean(expected))
+    assert by_variable(results)["families"].max() == 6
 
 
 def test_offline_runs_are_no_part_of_online_ones(tmp_path):

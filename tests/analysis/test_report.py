@@ -17,7 +17,7 @@ from analysis.manifest import changes, manifest
 from analysis.report import build_report
 from analysis.words import capital
 from harness.errors import UserError
-from tests.analysis.synthetic import FIVE, Options, variants, write_study
+from tests.analysis.synthetic import FIVE, Options, kinds, write_study
 
 TASK = "dmc/cartpole-swingup"
 SMALL = Options(episodes=8, designs=FIVE[:2], seeds=1)
@@ -238,7 +238,7 @@ def test_the_sentence_says_what_is_missing(tmp_path):
 
 
 def test_a_large_study_has_no_banner(tmp_path):
-    options = Options(episodes=8, designs=variants(8), seeds=5, random_agent=False, forecasts=False)
+    options = Options(episodes=8, designs=kinds(8), seeds=5, random_agent=False, forecasts=False)
     assert too_small(load([write_study(tmp_path, options=options)])) == ""
 
 

@@ -34,7 +34,7 @@ LACKS = {
     "H1": ("dose_response", "differ in `predict` alone"),
     "H2": ("capacity", "differ in `space` alone"),
     "H3": ("online", "at least 4 values of `image_fraction`"),
-    "H4": ("capacity", "2 more online designs that predict whole images, for 8 in all"),
+    "H4": ("capacity", "6 more online designs that predict whole images, for 8 in all (variants"),
     "H5": ("online", "`data.mode: offline`"),
     "H6": ("online", "5 more offline designs"),
     "H7": ("offline", "4 designs both online and on one shared dataset (there are 0)"),
@@ -223,10 +223,24 @@ def test_mixed_code_is_named_by_the_claims_that_it_touches():
     assert "ixed" not in finding("H1", mixed).why
 
 
-def test_one_half_of_h8_is_enough_and_the_other_is_asked_for():
+def test_h8_of_a_plan_with_one_half_is_of_that_alone_and_says_so():
     found = finding("H8", whole(("online",)))
     assert [one.name for one in found.primary] == ["coverage"]
+    assert "decided by the correlation of coverage with the score alone" in found.why
     assert "each other's replay" in found.missing[-1]
+    other = finding("H8", whole(("cross_training",)))
+    assert [one.name for one in other.primary] == ["data"]
+    assert "models that are trained on each other's replay alone" in other.why
+
+
+def test_h8_of_a_plan_with_both_halves_needs_both():
+    base = whole(("online", "cross_training"))
+    assert len(finding("H8", base).primary) == 2
+    frame = base.runs.copy()
+    frame.loc[frame["offline"].astype(bool), ["value", "final", "state"]] = np.nan, np.nan, "running"
+    found = finding("H8", changed(base, frame))
+    assert found.verdict == "not testable"
+    assert "there is no interval of the share of the variance" in found.why.lower()
 
 
 def everything():
