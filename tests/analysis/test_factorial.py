@@ -216,7 +216,7 @@ def test_the_figure_has_every_point_and_its_units(width):
     pd.testing.assert_frame_equal(figure.data, frame)
     labels = [axis.get_xlabel().replace("\n", " ") for axis in figure.figure.axes]
     assert labels == [
-        "Effect on normalised score",
+        "Effect on windowed normalised score",
         "Effect on image error (1 = last frame repeated)",
         "Effect on reward error (1 = last reward repeated)",
     ]
