@@ -29,8 +29,8 @@ class Evidence:
         results: where it comes from.
         runs: one row a run that was planned, whatever its state: the columns of `matching.planned_frame`, and state,
             score (mean return of the final phase), windowed (of the final window), zero, unit and basis of the scale
-            (`oracle`, `range` of returns, or "" without one), unit_error (standard error of the unit as a part of it; NaN
-            but for `oracle`), `value` and `final`, the windowed and the final score
+            (`oracle`, `range` of returns, or "" without one), unit_error (standard error of the unit, as a part of it;
+            NaN but for `oracle`), `value` and `final`, the windowed and the final score
             on that scale, diverged (counted by the rule of the study), coverage (entropy of the replay at the end),
             costs, the errors on common data (`image_error`, `reward_error`, their baselines, `whole_image`,
             `reward_varies`, `legacy`, `twin`; see `prediction.run_errors`), its name (`errors_on`), and

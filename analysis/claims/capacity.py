@@ -13,8 +13,10 @@ from analysis.claims.verdicts import directional
 from analysis.evidence import Evidence
 from analysis.inference.paired import by_task, stratified
 from analysis.matching import forms
+from analysis.words import plural
 
 _SLOPE = "slope of normalised score per tenfold"
+_COSTS = ("parameters", "train_seconds", "plan_seconds")
 _PARAMETERS = f"{_SLOPE} parameters, within design, task and seed"
 
 
@@ -29,8 +31,7 @@ def _needs(frame: pd.DataFrame) -> Need:
 
 
 def _compute(evidence: Evidence, options: ClaimSpec) -> Outcome:
-    rows, level = _sizes(evidence.runs), options.level
-    rows = rows.assign(cost=rows["train_seconds"].astype(float) + rows["plan_seconds"].astype(float))
+    rows, level = _sizes(with_costs(evidence.runs)), options.level
     primary = trend_of("slope", _PARAMETERS, rows, level, "tenfold", "parameters")
     names = form_names(rows)
     secondary = [
@@ -51,7 +52,44 @@ def _compute(evidence: Evidence, options: ClaimSpec) -> Outcome:
         secondary.append(trend_of("excluded", words, without(rows), level, "tenfold", "parameters"))
     counts = rows.dropna(subset=["parameters"]).groupby("task")["value"].count()
     tasks = [task for task in rows["task"].unique() if not counts.get(task, 0)]
-    return Outcome([primary], secondary, [f"no run is finished on {listed(tasks)}"] if tasks else [])
+    remarks = [f"no run is finished on {listed(tasks)}"] if tasks else []
+    return Outcome([primary], secondary, [*remarks, *_placed(rows)])
+
+
+def with_costs(frame: pd.DataFrame) -> pd.DataFrame:
+    """Runs with their parameters, `cost` (seconds of training and planning), and `lent`: whether these are of others.
+
+    They are recorded at the end of a run, so that a diverged one has none, though its score counts: it takes the mean
+    of the other runs of its design, those on its task if there are any.
+    """
+    own = frame[list(_COSTS)].apply(pd.to_numeric, errors="coerce")
+    found, ended = own, frame["state"]
+    for keys in (["design", "task"], ["design"]):
+        means = found.groupby([frame[key] for key in keys], dropna=False).transform("mean")
+        found = found.where(found.notna() | ended.ne("diverged").to_numpy()[:, None], means)
+    lent = own["parameters"].isna() & found["parameters"].notna()
+    columns: dict[str, pd.Series] = {name: found[name] for name in _COSTS}
+    return frame.assign(**columns, cost=found["train_seconds"] + found["plan_seconds"], lent=lent)
+
+
+def _placed(rows: pd.DataFrame) -> list[str]:
+    """How many scored runs lack a number of parameters, and how many have that of other runs."""
+    said, lent = [], int((rows["lent"] & rows["value"].notna()).sum())
+    if lent:
+        said.append(
+            f"{plural(lent, 'diverged run')} without a record of parameters and cost {_take(lent)} those of other runs "
+            "of the design"
+        )
+    lost = int((rows["value"].notna() & rows["parameters"].isna()).sum())
+    if lost:
+        said.append(
+            f"{plural(lost, 'run')} with a score could not be placed: no run of the design records its parameters"
+        )
+    return said
+
+
+def _take(count: int) -> str:
+    return "takes" if count == 1 else "take"
 
 
 def _per_hour(rows: pd.DataFrame, level: float) -> list[Computed]:

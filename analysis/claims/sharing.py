@@ -19,9 +19,10 @@ from analysis.claims.sample import (
     online,
     together,
 )
+from analysis.claims.scaled import on_scale
 from analysis.claims.spec import ClaimSpec, MarginSpec
 from analysis.claims.types import Computed, Need
-from analysis.claims.verdicts import Rule, non_superiority
+from analysis.claims.verdicts import Rule, non_superiority, percent
 from analysis.evidence import Evidence
 from analysis.inference.estimate import Estimate
 from analysis.inference.paired import holm
@@ -62,7 +63,7 @@ def _compute(evidence: Evidence, options: ClaimSpec) -> Outcome:
     secondary += [
         *each_family(found, _BENEFIT, level),
         *_from_image(evidence.runs, level),
-        *_largest_drop(found, level),
+        *largest_drop(found, level),
         mean_of(
             "final",
             f"{_BENEFIT}, of the final phase",
@@ -73,7 +74,9 @@ def _compute(evidence: Evidence, options: ClaimSpec) -> Outcome:
     if rows["diverged"].any():
         rest = together(list(_contrasts(without(rows)).values()))
         secondary.append(mean_of("excluded", f"{_BENEFIT}, without diverged runs", rest, level))
-    return Outcome([mean_of("benefit", _BENEFIT, found, level)], secondary, left_out(rows, found))
+    benefit = mean_of("benefit", _BENEFIT, found, level)
+    outcome = Outcome([benefit], secondary, left_out(rows, found))
+    return outcome if benefit.estimate.high <= 0 else on_scale(outcome, found.rows, level)
 
 
 def _from_image(frame: pd.DataFrame, level: float) -> list[Computed]:
@@ -86,8 +89,8 @@ def _from_image(frame: pd.DataFrame, level: float) -> list[Computed]:
     return [mean_of("reward_from", words, contrast(leading(rows), "state", "image"), level)]
 
 
-def _largest_drop(found: Contrast, level: float) -> list[Computed]:
-    """The (design, task) that sharing harms most, with the one-sided p of a drop, adjusted by Holm for all of them."""
+def largest_drop(found: Contrast, level: float) -> list[Computed]:
+    """The (design, task) that sharing harms most, chosen among all: its interval and one-sided p are adjusted."""
     from scipy import stats
 
     table = found.cells.groupby(["family", "task"], sort=False)["difference"].agg(["mean", "std", "count"])
@@ -99,12 +102,17 @@ def _largest_drop(found: Contrast, level: float) -> list[Computed]:
     p = holm(np.where(np.isfinite(t), stats.t.cdf(t, np.maximum(count - 1, 1)), np.nan))
     worst = int(np.argmin(mean))
     family, task = table.index[worst]
-    half = float(stats.t.ppf(0.5 + level / 2, max(count[worst] - 1, 1)) * error[worst])
+    each = 1 - (1 - level) / len(table)
+    quantile = stats.t.ppf(0.5 + each / 2, max(count[worst] - 1, 1))
+    half = float(quantile * error[worst]) if error[worst] > 0 else np.nan
     value, n = float(mean[worst]), int(count[worst])
-    estimate = Estimate(value, value - half, value + half, n, "t" if np.isfinite(half) else "none", level)
+    estimate = Estimate(value, value - half, value + half, n, "t" if np.isfinite(half) else "none", each)
     name = form_names(found.rows)[family]
     words = f"largest drop by sharing over designs and tasks: {name} on {short_task(task)}"
-    note = f"one-sided p {number(float(p[worst]))}, adjusted for {len(table)} cells (Holm)"
+    cells = f"{len(table)} cell{'s' * (len(table) > 1)}"
+    note = f"one-sided p {number(float(p[worst]))}, adjusted for {cells} (Holm)"
+    if np.isfinite(half):
+        note += f"; interval at {percent(each)}, for {percent(level)} of {cells} at once (Bonferroni)"
     return [counted("largest_drop", words, estimate, found.of(family).on(task).rows, note)]
 
 
