@@ -55,7 +55,7 @@ def _images_help(evidence: Evidence, options: ClaimSpec) -> Outcome:
         *controlled(found, _GAP, level),
         *each_family(found, _GAP, level),
         *_published(everything, level),
-        _improvement(found, level),
+        improvement(found, level),
         generalised(found, _GAP, level),
         *over_families(found.cells, _GAP, found.rows, level, "pairs"),
         *by_seed(found, _GAP, level),
@@ -83,17 +83,16 @@ def _published(rows: pd.DataFrame, level: float) -> list[Computed]:
     return [mean_of("published", words, contrast(of_pair, *LEVELS), level)]
 
 
-def _improvement(found: Contrast, level: float) -> Computed:
+def improvement(found: Contrast, level: float) -> Computed:
     """How often the image design of a pair wins, within pairs: designs that are better in all share no part in it."""
     wins = np.heaviside(found.cells["difference"].to_numpy(float), 0.5)
     values = Contrast(found.cells.assign(difference=wins), found.rows).by_task()
     estimate = stratified(values, "improvement", level=level)
-    low, high = estimate.low, estimate.high
-    if low == high:  # as all seeds agree; the next one may not
-        strata = Strata.of(values)
+    low, high, strata = estimate.low, estimate.high, Strata.of(values)
+    if strata.n > 1 and np.nansum(strata.variances()) == 0:  # as all seeds agree; the next one may not
         low, high = map(float, score_interval(strata.means(), strata.count, binomial(strata.count), level))
         estimate = replace(estimate, kind="score")
-    low, high = max(low, 0.0), min(high, 1.0)
+    low, high = (float(np.clip(end, 0, 1)) for end in (low, high))
     words = "probability that the image design of a pair scores above the reward design at a seed of its task"
     return counted("improvement", words, replace(estimate, low=low, high=high), found.rows, note_on(values))
 
