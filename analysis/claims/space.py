@@ -18,6 +18,7 @@ from analysis.claims.sample import (
     online,
     over_families,
 )
+from analysis.claims.scaled import on_scale
 from analysis.claims.spec import ClaimSpec, MarginSpec
 from analysis.claims.types import Computed, Need
 from analysis.claims.verdicts import INNER, Rule, equivalence, inner_level, percent
@@ -65,7 +66,8 @@ def _compute(evidence: Evidence, options: ClaimSpec) -> Outcome:
         mean_of("final", f"{_GAP}, of the final phase", contrast(rows, *_LEVELS, "final"), level),
         *without_diverged(rows, _LEVELS, _GAP, level),
     ]
-    return Outcome(primary, secondary, left_out(rows, found, planned))
+    outcome = Outcome(primary, secondary, left_out(rows, found, planned))
+    return on_scale(outcome, found.rows, level)
 
 
 def _each_task(found: Contrast, level: float) -> list[Computed]:
