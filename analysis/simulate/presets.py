@@ -49,7 +49,7 @@ PRESETS: dict[str, dict[Truth, Changes]] = {
     },
     "H5": {
         "true": {"images": 0.2, "images_offline": 0.0},
-        "false": {"images": 0.0, "images_offline": 0.2},
+        "false": {"images": 0.1, "images_offline": 0.3},
         "null": {"images": 0.1, "images_offline": 0.1},
         "undetectable": {"images": 0.1, "images_offline": 0.09, "seed_sd": 0.3},
     },
