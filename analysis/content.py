@@ -11,20 +11,32 @@ import pandas as pd
 from analysis.correlations import ALL, NAMES, correlations
 from analysis.differences import differences
 from analysis.inference.estimate import FEW_SEEDS
+from analysis.kin import of_families
 from analysis.load import COSTS, Results
 from analysis.prediction import DATASET, common_data, horizon_table
 from analysis.scales import Place, Scale, compared, scales
-from analysis.scores import BASIS, normalised_means, run_scores, score_cells
+from analysis.scores import BASIS, SCALED, normalised_means, run_scores, score_cells
 from analysis.tables import Table, fixed, interval, number
-from analysis.words import brackets, few_tasks, interval_words, plural, short_count, short_task
+from analysis.words import (
+    FINAL,
+    WINDOWED,
+    brackets,
+    capital,
+    few_tasks,
+    interval_words,
+    plural,
+    short_count,
+    short_task,
+)
 
 
 def score_table(results: Results) -> Table:
-    """Score of each design on each task; of several tasks, in one column each. Normalised scores where both
-    baselines are there: of the task, or in a last column the mean over all tasks.
+    """Score of each design on each task; of several tasks, in one column each. Both normalised scores where
+    both baselines are there: of the task, or in the last columns the means over all tasks.
     """
     cells, overall = score_cells(results), normalised_means(results)
     wide, most = len(results.tasks) == 1, int(max(cells["n"], default=0))
+    scaled = SCALED if len(overall) else ()
     rows, designs = [], []
     for design in dict.fromkeys(cells["design"]):
         row = [design]
@@ -32,25 +44,25 @@ def score_table(results: Results) -> Table:
             cell = cells[(cells["design"] == design) & (cells["task"] == task)]
             parts = _score(cell.iloc[0]) if len(cell) else ["", "not planned", ""]
             row += parts if wide else [_joined(parts, f"{most}/{most}")]
-        if len(overall):
-            row.insert(3 if wide else len(row), _normalised(overall, design, results.baselines))
+        at = 3 if wide else len(row)
+        row[at:at] = [_normalised(overall, design, name, results.baselines) for name in scaled]
         rows.append(row)
         designs.append(str(design))
     header = ["design"]
     for task in results.tasks:
         header += [short_task(task), "95 % interval", "seeds"] if wide else [short_task(task)]
-    if len(overall):
-        header.insert(3 if wide else len(header), "normalised")
+    at = 3 if wide else len(header)
+    header[at:at] = (FINAL, WINDOWED)[: len(scaled)]
     seeds = "Seeds: with a score / planned." if wide else f"{plural(most, 'seed')} unless stated."
     caption = f"Score: {BASIS}; higher is better. {seeds} {_intervals(cells)}{_lost(cells)}{_scaled(results)}"
     data = cells if wide or overall.empty else pd.concat([cells, overall], ignore_index=True)
     return Table("scores", "Score by design and task", caption, header, rows, data, 1, designs)
 
 
-def _normalised(overall: pd.DataFrame, design: str, baselines: list[str]) -> str:
-    """The normalised score and its interval; of a baseline, from which the scale comes, the score alone."""
+def _normalised(overall: pd.DataFrame, design: str, name: str, baselines: list[str]) -> str:
+    """A normalised score and its interval; of a baseline, from which the scale comes, the score alone."""
     row = overall[overall["design"] == design].iloc[0]
-    value, low, high = (float(row[name]) for name in ("normalised", "normalised_low", "normalised_high"))
+    value, low, high = (float(row[f"{name}{end}"]) for end in ("", "_low", "_high"))
     ends = "" if design in baselines or not math.isfinite(low) else f" {interval(low, high, 2)}"
     return f"{fixed(value)}{ends}"
 
@@ -66,7 +78,13 @@ def _scaled(results: Results) -> str:
     several = len({task for task, _ in compared(results)}) < len(compared(results))
     own = ", each of the design's own environment" if several else ""
     agents = f"0 is the random agent ({random} seeds), 1 the {oracles} ({oracle} seeds){own}"
-    words = [f" Normalised: {agents}, both taken as known: intervals are of the design's seeds."]
+    both = (
+        f"{capital(FINAL)}: of this score (H4 and H6 are of it); {WINDOWED}: of the evaluations in the final window "
+        f"of training, or of this score where it holds none (all other claims are of it). "
+        f"{capital(agents)}, both taken as known: intervals are of the "
+        "design's seeds."
+    )
+    words = [f" {both}"]
     if any(scale.oracles > 1 for scale in found.values()):
         words.append("Of several oracles the one with the highest mean is 1.")
     tasks = {task for task, _ in found}
@@ -116,7 +134,10 @@ def _lost(cells: pd.DataFrame) -> str:
     diverged = int(cells["diverged"].sum())
     if not diverged:
         return ""
-    return f" {plural(diverged, 'run')} diverged: a result, but without a score, so the means flatter those designs."
+    return (
+        f" {plural(diverged, 'run')} diverged: a result, but without a score, so the means here flatter those designs "
+        "(claims count them by the rule `report.diverged`)."
+    )
 
 
 def correlation_table(results: Results) -> Table:
@@ -129,18 +150,19 @@ def correlation_table(results: Results) -> Table:
         task = several if line["task"] == ALL else short_task(str(line["task"]))
         if line["why"]:
             found = [str(line["why"]), *[""] * (len(found) - 1)]
-        which = [f"{line['error']} error", str(line["sample"]), str(line["level"]), task]
+        over = of_families(line["designs"], line["families"]) if line["level"] == "designs" else "runs"
+        which = [str(line["error"]), str(line["sample"]), over, task]
         rows.append([*which, *found, fixed(line["detectable"]), str(line["n"])])
-    header = ["error", "of", "over", "task", "Pearson r", "Spearman ρ", "Kendall τ", "detectable ρ", "n"]
+    header = ["error", "of", "over", "task", "Pearson r", "Spearman ρ", "Kendall τ", "detectable ρ", "points"]
     caption = (
         "Correlation with the score of the error of the mean forecast, averaged over the horizon, on the "
         f"{common.dataset} data{common.kept}, both of the same frozen weights. Negative: better forecasts go with "
         "better scores. The sample of the comparison is designs; runs are shown beside it. "
         f"{brackets(results.tasks)} Detectable: the smallest correlation over designs that would be found, "
-        "two-sided at 5 % with a power of 80 %; — : not defined (fewer than 3 points)."
+        "two-sided at 5 % with a power of 80 %; — : not defined (fewer than 3 points). Points: design means, or runs."
     )
     if len(results.tasks) > 1:
-        caption += f" Pooled: within tasks, and averaged.{few_tasks(data['tasks'])}"
+        caption += f" Pooled: within tasks, and averaged; points of all tasks.{few_tasks(data['tasks'])}"
     return Table("correlations", "Correlation of prediction error and score", caption, header, rows, data, 4)
 
 

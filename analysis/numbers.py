@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.correlations import NAMES, correlations
 from analysis.load import Results
 from analysis.prediction import horizon_table
-from analysis.scores import normalised_means, score_cells
+from analysis.scores import SCALED, normalised_means, score_cells
 from analysis.tables import escape, fixed, number
 
 _HEAD = r"""% Made by `wm report`. \input this file, then write \wm{key}; a key that is not below is an error.
@@ -25,9 +25,10 @@ def numbers(results: Results) -> dict[str, str]:
     """Key and formatted value; `undefined` where there is none.
 
     Keys: ``runs.planned``, ``runs.done``, ``score.<design>.<task>.{mean,low,high,n}``,
-    ``score.<design>.<task|all>.normalised`` (with ``.low`` and ``.high``) where both baselines are there,
+    ``score.<design>.<task|all>.{normalised,windowed}`` (each with ``.low`` and ``.high``) where both baselines are
+    there: the final and the windowed normalised score,
     ``correlation.<error>.<image|all>.<designs|runs>.<task|all>.{r,rho,tau}`` (each with
-    ``.low`` and ``.high``), ``.n`` and, over designs, ``.detectable``,
+    ``.low`` and ``.high``), ``.n`` (points), ``.designs`` and, over designs, ``.detectable``,
     ``horizon.<error>.<design>.<task>.{mean,baseline,ratio}``.
     """
     runs = results.runs
@@ -38,9 +39,10 @@ def numbers(results: Results) -> dict[str, str]:
         found[f"{key}.n"] = str(cell["n"])
     scaled = pd.concat([score_cells(results), normalised_means(results)], ignore_index=True)
     for cell in scaled.dropna(subset=["normalised"]).to_dict("records"):
-        key = f"score.{cell['design']}.{cell['task']}.normalised"
-        found[key] = _value(cell["normalised"], places=2)
-        found |= {f"{key}.{end}": _value(cell[f"normalised_{end}"], places=2) for end in ("low", "high")}
+        for short, name in zip(("normalised", "windowed"), SCALED, strict=True):
+            key = f"score.{cell['design']}.{cell['task']}.{short}"
+            found[key] = _value(cell[name], places=2)
+            found |= {f"{key}.{end}": _value(cell[f"{name}_{end}"], places=2) for end in ("low", "high")}
     for line in correlations(results).to_dict("records"):
         sample = str(line["sample"]).split(" ", maxsplit=1)[0]
         key = f"correlation.{line['error']}.{sample}.{line['level']}.{line['task']}"
@@ -49,7 +51,7 @@ def numbers(results: Results) -> dict[str, str]:
             found |= {
                 f"{key}.{name}.{end}": _value(line[f"{name}_{end}"], places=2) for end in ("low", "high")
             }
-        found[f"{key}.n"] = str(line["n"])
+        found |= {f"{key}.n": str(line["n"]), f"{key}.designs": str(line["designs"])}
         if line["level"] == "designs":
             found[f"{key}.detectable"] = _value(line["detectable"], places=2)
     for line in horizon_table(results).to_dict("records"):

@@ -9,24 +9,29 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.inference.estimate import estimate
+from analysis.inference.estimate import Estimate, estimate
 from analysis.results import Results, once
 from analysis.scales import Scale, final_scores, places, scales
 
 BASIS = "mean return of the noise-free episodes of the final phase"
 ALL = "all"
 """In place of a task: the mean over the tasks."""
+SCALED = ("normalised", "windowed_normalised")
+"""The final and the windowed score on the scale of the task."""
+NORMALISED = tuple(f"{name}{end}" for name in SCALED for end in ("", "_low", "_high"))
+"""Their means, and the ends of their intervals."""
 
 
 @once
 def run_scores(results: Results) -> pd.DataFrame:
-    """One row a run: run, design, task, seed, agent, state, final, score, episodes, windowed, normalised.
+    """One row a run: run, design, task, seed, agent, state, final, score, episodes, windowed, normalised,
+    windowed_normalised.
 
     `score` is the mean return of the final phase's noise-free episodes, NaN unless the run is done: it belongs to
     the same frozen weights as the final open-loop errors. `windowed` is the mean of the scheduled noise-free
     episodes in the last part of the planned iterations (`report.final_window`), for comparison; the final phase's
     are not among them. `normalised` is the score on the `Scale` of the run's own task and environment, NaN where
-    there is none.
+    there is none; `windowed_normalised` the windowed one, or the final one where the window holds none, on that scale.
     """
     scores, where, found = final_scores(results), places(results), scales(results)
     of_runs = [found.get(where[run]) for run in scores["run"]]
@@ -34,13 +39,16 @@ def run_scores(results: Results) -> pd.DataFrame:
         np.array([getattr(scale, name) if scale else np.nan for scale in of_runs], dtype=float)
         for name in ("zero", "unit")
     )
-    return scores.assign(normalised=(scores["score"] - zero) / unit)
+    windowed = scores["windowed"].where(scores["windowed"].notna(), scores["score"])
+    return scores.assign(
+        normalised=(scores["score"] - zero) / unit, windowed_normalised=(windowed - zero) / unit
+    )
 
 
 @once
 def score_cells(results: Results) -> pd.DataFrame:
     """One row a cell: design, task, mean, low, high, n, interval (kind), planned, diverged, failed, unfinished,
-    windowed, normalised, normalised_low, normalised_high.
+    windowed, and `NORMALISED`.
 
     `n` counts the seeds with a score. The random agent and the oracle are designs of their own, the last ones.
     Normalised scores take the baselines as given: their intervals are of the design's own seeds alone.
@@ -56,10 +64,7 @@ def score_cells(results: Results) -> pd.DataFrame:
                 scale = found.get(here.pop()) if len(here) == 1 else None
                 rows.append({"design": design, "task": task, **_cell(cell, design, task, scale)})
     names = ["design", "task", "mean", "low", "high", "n", "interval", "planned", "diverged", "failed"]
-    return pd.DataFrame(rows, columns=[*names, "unfinished", "windowed", *_NORMALISED])
-
-
-_NORMALISED = ("normalised", "normalised_low", "normalised_high")
+    return pd.DataFrame(rows, columns=[*names, "unfinished", "windowed", *NORMALISED])
 
 
 def _cell(cell: pd.DataFrame, design: str, task: str, scale: Scale | None) -> dict[str, Any]:
@@ -68,14 +73,19 @@ def _cell(cell: pd.DataFrame, design: str, task: str, scale: Scale | None) -> di
     row: dict[str, Any] = {"mean": value.value, "low": value.low, "high": value.high, "n": value.n}
     row |= {"interval": value.kind, "planned": len(cell)} | ended
     row |= {"unfinished": len(cell) - value.n - sum(ended.values()), "windowed": cell["windowed"].mean()}
-    zero, unit = (scale.zero, scale.unit) if scale is not None else (np.nan, np.nan)
-    ends = (value.value, value.low, value.high)
-    return row | {name: (end - zero) / unit for name, end in zip(_NORMALISED, ends, strict=True)}
+    for name in SCALED:
+        values = cell[name].to_numpy(dtype=float) if scale is not None else ()
+        row |= _ends(name, estimate(values, "score", design, task))
+    return row
+
+
+def _ends(name: str, found: Estimate) -> dict[str, float]:
+    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
 
 
 @once
 def normalised_means(results: Results) -> pd.DataFrame:
-    """One row a design: design, task (`all`), normalised, normalised_low, normalised_high, n, interval.
+    """One row a design: design, task (`all`), `NORMALISED`, n, interval.
 
     The mean over all tasks that have a scale, of the seeds that have a normalised score on each of them; empty
     without scales.
@@ -85,9 +95,11 @@ def normalised_means(results: Results) -> pd.DataFrame:
     scores = scores[scores["task"].isin(tasks)].dropna(subset=["normalised"])
     rows = []
     for design in [*results.designs, *results.baselines] if tasks else ():
-        mine = scores[scores["design"] == design].groupby(["seed", "task"])["normalised"].mean()
-        seeds = mine.groupby("seed").agg(["mean", "count"])
-        value = estimate(seeds.loc[seeds["count"] == len(tasks), "mean"].to_numpy(), "normalised", design)
-        ends = dict(zip(_NORMALISED, (value.value, value.low, value.high), strict=True))
-        rows.append({"design": design, "task": ALL, **ends, "n": value.n, "interval": value.kind})
-    return pd.DataFrame(rows, columns=["design", "task", *_NORMALISED, "n", "interval"])
+        row: dict[str, Any] = {"design": design, "task": ALL}
+        for name in SCALED:
+            mine = scores[scores["design"] == design].groupby(["seed", "task"])[name].mean()
+            seeds = mine.groupby("seed").agg(["mean", "count"])
+            value = estimate(seeds.loc[seeds["count"] == len(tasks), "mean"].to_numpy(), "normalised", design)
+            row |= _ends(name, value) | {"n": value.n, "interval": value.kind}
+        rows.append(row)
+    return pd.DataFrame(rows, columns=["design", "task", *NORMALISED, "n", "interval"])

@@ -15,6 +15,7 @@ from analysis.prediction import run_errors
 from analysis.scales import scales
 from analysis.scores import normalised_means, run_scores, score_cells
 from analysis.style import print_style
+from analysis.words import FINAL, WINDOWED
 from tests.analysis.synthetic import FIVE, Options, write_study
 
 TASKS = ("dmc/cartpole-swingup", "dmc/cheetah-run")
@@ -69,7 +70,7 @@ def test_the_mean_over_tasks_is_of_seeds_with_all_of_them(tmp_path):
 
 def test_the_table_has_a_column_and_the_caption_its_ends(results, tmp_path):
     table = score_table(results)
-    assert list(table.header) == ["design", "cartpole-swingup", "cheetah-run", "normalised"]
+    assert list(table.header) == ["design", "cartpole-swingup", "cheetah-run", FINAL, WINDOWED]
     last = {row[0]: row[-1] for row in table.rows}
     assert (last["random"], last["oracle"]) == ("0.00", "1.00")
     assert last[NAME].endswith("]")
@@ -77,7 +78,7 @@ def test_the_table_has_a_column_and_the_caption_its_ends(results, tmp_path):
     assert "Mean over 2 tasks" in table.caption
     assert set(table.data.loc[table.data["task"] == "all", "design"]) == {row[0] for row in table.rows}
     single = score_table(study(tmp_path))
-    assert list(single.header) == ["design", "cartpole-swingup", "95 % interval", "normalised", "seeds"]
+    assert list(single.header) == ["design", "cartpole-swingup", "95 % interval", FINAL, WINDOWED, "seeds"]
     assert single.rows[-1][3] == "1.00"
 
 
@@ -130,8 +131,10 @@ def test_figures_show_both_baselines(results):
 )
 def test_without_a_baseline_there_is_no_column_and_a_note(tmp_path, options, said):
     results = study(tmp_path, **options)
-    assert "normalised" not in score_table(results).header
-    assert any(note.startswith(said) for note in notes(results))
+    assert WINDOWED not in score_table(results).header
+    (told,) = [note for note in notes(results) if note.startswith(said)]
+    zero = "the random agent" if options.get("random_agent", True) else "the lowest score"
+    assert f"divide returns by their range instead, with 0 at {zero}" in told
     assert score_cells(results)["normalised"].isna().all()
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from analysis.content import confound_table, correlation_table, score_table
 from analysis.load import load
 from analysis.numbers import numbers, tex
+from analysis.scores import run_scores
 from analysis.tables import Table, escape, fixed, interval, latex, markdown, number, save
 from tests.analysis.synthetic import FIVE, Options, named, write_study
 
@@ -59,6 +60,24 @@ def test_latex_is_booktabs_and_escaped():
     assert r"$-$2 & $\rho$" in text
 
 
+def test_latex_names_its_packages_and_wraps_its_comments():
+    table = replace(example(), caption="word " * 60)
+    lines = latex(table).splitlines()
+    assert lines[0] == r"% needs \usepackage{booktabs}"
+    assert sum(line.startswith("% ") for line in lines) > 4
+    assert max(map(len, lines)) <= 98
+    long = replace(table, rows=[["a" * 30, "1.00", "50 %"], ["b", "x" * 90, "2"]])
+    assert latex(long).splitlines()[0].endswith("{booktabs,array}")
+    assert r"@{}>{\raggedright\arraybackslash}p{" in latex(long)
+
+
+def test_symbols_and_fields_are_set_as_latex_has_them():
+    assert escape("I² = 5 %, τ ≤ ±½ × Δ") == (
+        r"I$^2$ = 5 \%, $\tau$ $\leq$ $\pm$$\frac{1}{2}$ $\times$ $\Delta$"
+    )
+    assert escape("slope of `image_scale`") == r"slope of \texttt{image\_scale}"
+
+
 @given(st.text(alphabet="\\{}$&%#_~^<>a1", max_size=12))
 def test_escaped_text_has_no_bare_special_character(text):
     bare = re.sub(
@@ -82,6 +101,20 @@ def test_score_table_says_seeds_and_kind_of_interval(results):
     assert len(table.rows) == 6
     assert all(row[2].endswith(" t") and row[3] == "2/2" for row in table.rows)
     assert "Intervals: 95 % Student's t over seeds. t: of fewer than 5 seeds." in table.caption
+
+
+def test_score_table_has_the_final_and_the_windowed_score_where_there_are_baselines(tmp_path):
+    options = Options(designs=FIVE[:2], seeds=3, episodes=20, every=1, oracle=({},), forecasts=False)
+    results = load([write_study(tmp_path, options=options)])
+    table = score_table(results)
+    assert list(table.header)[3:5] == ["final normalised score", "windowed normalised score"]
+    assert "H4 and H6 are of it" in table.caption
+    found, runs = numbers(results), run_scores(results)
+    for design in results.designs:
+        mine = runs[runs["design"] == design]
+        key = f"score.{design}.{results.tasks[0]}"
+        for short, name in (("normalised", "normalised"), ("windowed", "windowed_normalised")):
+            assert found[f"{key}.{short}"] == fixed(mine[name].mean())
 
 
 def test_five_seeds_are_not_marked_but_their_interval_is_named(tmp_path):
@@ -142,11 +175,14 @@ def test_what_every_form_of_a_design_sees(tmp_path, name, fields, seen):
 def test_correlation_table_has_both_errors_on_common_runs_and_all(results):
     rows = [tuple(row[:3]) for row in correlation_table(results).rows]
     samples = [
-        ("image error", "image designs"),
-        ("reward error", "image designs"),
-        ("reward error", "all designs"),
+        ("image", "image designs"),
+        ("reward", "image designs"),
+        ("reward", "all designs"),
     ]
-    assert rows == [(*sample, level) for sample in samples for level in ("designs", "runs")]
+    counts = ("2 designs", "2 designs", "5 designs")
+    assert rows == [
+        (*sample, over) for sample, count in zip(samples, counts, strict=True) for over in (count, "runs")
+    ]
 
 
 def test_macros_agree_with_the_table_and_unknown_keys_are_errors(results):
