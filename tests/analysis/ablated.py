@@ -223,7 +223,8 @@ def check_tables(material: Material, source: dict[str, Any]) -> list[Any]:
             for cell in row:
                 readable(cell, (table.name, row))
         assert markdown(table).count("\n") == len(table.rows) + 2, table.name
-        assert latex(table)
+        body = [line for line in latex(table).splitlines() if not line.startswith("%")]
+        assert "\n".join(body).isascii(), [line for line in body if not line.isascii()]
     return tables
 
 
@@ -243,6 +244,7 @@ def check_findings(material: Material) -> None:
     content = json.loads(json.dumps(claims_json(found), allow_nan=False))
     assert [each["id"] for each in content["claims"]] == list(CLAIMS)
     macros = tex(numbers(material.results) | of_claims(found))
+    assert macros.isascii()
     for line in macros.splitlines():
         readable(line, "numbers.tex")
         assert not line.startswith(r"\wm@set{") or re.fullmatch(r"\\wm@set\{[^{}]+\}\{.+\}", line), line
