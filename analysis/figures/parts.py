@@ -172,7 +172,9 @@ def lacking(frame: pd.DataFrame) -> str:
         words.append(f"{missing} of {plural(len(frame), 'planned run')} without a score yet.")
     diverged = frame[frame["state"] == "diverged"]
     if len(diverged):
-        counts = "count as the random agent" if diverged["diverged"].astype(bool).any() else "are left out"
+        as_zero = diverged[diverged["diverged"].astype(bool)]
+        zero = "0" if (as_zero["basis"] == "range").any() else "the random agent"
+        counts = f"count as {zero}" if len(as_zero) else "are left out"
         words.append(f"{plural(len(diverged), 'run')} diverged and {counts}.")
     return " ".join(words)
 
