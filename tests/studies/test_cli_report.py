@@ -50,6 +50,7 @@ def test_the_help_names_every_figure_and_what_it_shows(wm):
         (("demo", "--verify", "--export", "x.zip"), "are two requests"),
         (("demo", "--export", "x.tar"), "--export x.tar: name a file in .zip, such as x.tar.zip"),
         (("demo", "--export", "x.zip", "--figure", "scores"), "leave --figure out"),
+        (("demo", "--export", "nope/x.zip"), "nope; make it first"),
         (("demo", "--verify"), "holds no report to verify; make it with wm report, without --verify"),
         (("missing.zip",), "no bundle missing.zip; `wm report STUDY --export missing.zip` makes it"),
         (("dem",), "no study dem under"),
@@ -109,8 +110,18 @@ def test_a_threshold_that_was_changed_after_the_data_is_in_the_claims(wm, home):
     history.mkdir()
     line = {"time": 1.6e9, "source": "demo.yaml", "report": {"final_window": 0.5}}
     (history / "versions.jsonl").write_text(json.dumps(line) + "\n")
-    assert wm("report", "demo", "--format", "png")[0] == 0
-    claims = json.loads((home / "report" / "claims.json").read_text())["claims"]
-    told = "final_window 0.5 -> 0.1 (by hand in study.yaml, after the first data of 2023-11-14)"
+    status, _, err = wm("report", "demo", "--format", "png", "--out", "v1")
+    assert status == 0
+    report = home.parent.parent / "v1"
+    claims = json.loads((report / "claims.json").read_text())["claims"]
+    told = (
+        "final_window 0.5 -> 0.1 (edited by hand in study.yaml after the dispatch of 2020-09-13; the first data are of "
+        "2023-11-14)"
+    )
     assert all(claim["changed"] == [told] for claim in claims)
-    assert told.partition(" (")[0] in (home / "report" / "index.html").read_text().replace("&gt;", ">")
+    assert err.count(f"thresholds and plan: {told}") == 1
+    page = (report / "index.html").read_text().replace("&gt;", ">")
+    assert page.count(told.partition(" (")[0]) == 3  # the banner, the notes and the table's caption
+    (report / "claims.json").write_text("{}")
+    _, _, err = wm("report", "demo", "--verify", "--out", "v1")
+    assert err.endswith("make it anew with: wm report demo --out v1\n")
