@@ -75,6 +75,7 @@ def _control(frame: pd.DataFrame, rows: pd.DataFrame, level: float) -> list[Comp
     common = set(parts[0]["base"]) & set(parts[1]["base"])
     if not common:
         return []
+    parts[1]["level"] = of_full(parts[1])
     rows, scaled = (part[part["base"].isin(common)].dropna(subset=["value"]) for part in parts)
     slopes, controls = (
         curves(part.assign(level=part["level"].astype(float)), "slope", unit="base")
@@ -82,18 +83,28 @@ def _control(frame: pd.DataFrame, rows: pd.DataFrame, level: float) -> list[Comp
     )
     both = slopes.merge(controls, on=["base", "task", "seed"], suffixes=("", "_control"))
     both["difference"] = both["difference"] - both["difference_control"]
-    words = f"slope of normalised score per unit of `{_WEIGHT}`, the whole image"
+    words = f"slope of normalised score per unit of `{_WEIGHT}` as a part of its full value, the whole image"
     runs = pd.concat([rows, scaled]).drop_duplicates("run")
     return [
         of_seeds("control", words, seed_values(controls, "base"), scaled, level),
         of_seeds(
             "beyond_control",
-            f"slope per unit of `{_FRACTION}` - per unit of `{_WEIGHT}`",
+            f"slope per unit of `{_FRACTION}` - per unit of `{_WEIGHT}` as a part of its full value",
             seed_values(both, "base"),
             runs,
             level,
         ),
     ]
+
+
+def of_full(scaled: pd.DataFrame) -> pd.Series:
+    """The weight of the whole image as a part of its full value, the largest of the family: comparable to a fraction.
+
+    Args:
+        scaled: rows of `matching.forms` of `model.image_scale`, with the whole image.
+    """
+    weight = scaled["level"].astype(float)
+    return weight / weight.groupby(scaled["family"]).transform("max")
 
 
 H3 = Claim(

@@ -15,8 +15,8 @@ from analysis.claims.claim import listed
 from analysis.claims.types import Computed
 from analysis.inference.estimate import FEW_SEEDS, Estimate, Floats
 from analysis.inference.incomplete import seed_values
-from analysis.inference.paired import by_task, lone_tasks, stratified
-from analysis.inference.trends import Statistic, trends
+from analysis.inference.paired import by_task, flat_tasks, lone_tasks, stratified
+from analysis.inference.trends import Statistic, null_variance, trends
 from analysis.matching import field_of, forms
 from analysis.words import plural
 
@@ -248,7 +248,9 @@ def trend_of(
     """
     found = curves(rows, statistic, dose)
     rows, values = with_curve(rows, found), by_task(seed_values(found))
-    return counted(name, words, stratified(values, name, level=level), rows, note_on(values))
+    variance = null_variance(rows[dose].nunique()) if statistic == "spearman" else np.nan
+    estimate = stratified(values, name, level=level, variance=variance)
+    return counted(name, words, estimate, rows, note_on(values))
 
 
 def curves(
@@ -290,9 +292,14 @@ def of_seeds(name: str, words: str, found: pd.DataFrame, rows: pd.DataFrame, lev
 
 
 def note_on(values: Mapping[str, Floats]) -> str:
-    """Which tasks have one seed, so that their variance is that of the others."""
-    lone = lone_tasks(values)
-    return f"one seed on {listed(lone)}" if lone else ""
+    """Which tasks show no variance, and take that of the others: with one seed, or seeds that agree."""
+    lone, flat = lone_tasks(values), flat_tasks(values)
+    said = [f"one seed on {listed(lone)}"] if lone else []
+    if flat and len(lone) + len(flat) == len(values):
+        said.append("no spread among the seeds: an interval cannot be had from them")
+    elif flat:
+        said.append(f"no spread among the seeds on {listed(flat)}: the variance is that of other tasks")
+    return "; ".join(said)
 
 
 def marks(rows: pd.DataFrame) -> list[str]:

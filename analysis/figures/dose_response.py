@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from analysis.claims.dose import of_full
 from analysis.colours import Look
 from analysis.figures.parts import (
     SCORE,
@@ -72,7 +73,8 @@ def draw(material: Material) -> list[Drawn]:
 def doses(material: Material) -> pd.DataFrame:
     """Online runs of designs with several fractions, and of those with the whole image at several weights.
 
-    Rows of the evidence with form (the design's name), kind (the field that varies) and dose.
+    Rows of the evidence with form (the design's name), kind (the field that varies) and dose: the fraction, or the
+    weight as a part of its full value.
     """
     models = material.evidence.models()
     models = models[models["predict"] == "images"]
@@ -81,7 +83,8 @@ def doses(material: Material) -> pd.DataFrame:
         rows = models if kind == FRACTION else models[models["image_fraction"].astype(float) == 1]
         varied = forms(rows, kind)
         varied = varied[varied.groupby("family")["level"].transform("nunique") > 1]
-        parts.append(varied.assign(kind=kind, dose=varied["level"].astype(float)))
+        dose = varied["level"].astype(float) if kind == FRACTION else of_full(varied)
+        parts.append(varied.assign(kind=kind, dose=dose))
     fractions, weights = parts
     known = set(fractions["name"])
     rows = pd.concat([fractions, weights[weights["name"].isin(known)]])
@@ -149,8 +152,8 @@ def _caption(material: Material, rows: pd.DataFrame, points: pd.DataFrame) -> st
     control = rows[rows["kind"] == WEIGHT]
     return sentences(
         f"Solid: a part of the image is predicted ({fractions['dose'].nunique()} fractions).",
-        f"Dashed, hollow: the whole image with a lower weight of its loss ({control['dose'].nunique()} weights), the "
-        "control."
+        f"Dashed, hollow: the whole image with a lower weight of its loss ({control['dose'].nunique()} weights, as "
+        "parts of the full one), the control."
         if len(control)
         else "The control (lower weights of the whole image) is not among the runs.",
         f"{counted(rows, 'form')}.",

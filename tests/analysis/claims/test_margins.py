@@ -74,7 +74,33 @@ def test_one_task_of_four_at_the_floor_is_told_and_decides_nothing():
 def test_seeds_that_agree_exactly_decide_nothing():
     found = finding("H2", with_rows(evidence(corners()), value=0.5))
     assert found.verdict == "not testable"
-    assert "no interval" in found.why
+    assert "No spread among the seeds: an interval cannot be had from them." in found.why
+
+
+def test_curves_that_all_rise_support_a_trend():
+    """Spearman's rho is 1 at every seed: it has the variance of no trend."""
+    grids = [design("images-latent-stochastic", image_fraction=each) for each in (0.25, 0.5, 0.75, 1.0)]
+    found = finding("H3", evidence(configs(*grids), lambda row: {"value": row.image_fraction}, noise=1e-6))
+    assert found.verdict == "supported"
+    assert found.primary[0].estimate.low == pytest.approx(1 - 1.96 / np.sqrt(3 * 10), rel=1e-3)
+    assert "no spread among the seeds" in found.primary[0].note
+
+
+def test_the_control_of_h3_is_per_part_of_its_full_weight():
+    """Weights up to 30: the part of the image and that of its weight raise the score alike."""
+    name, full = "images-latent-stochastic", 30.0
+    grids = [
+        design(name, image_fraction=each, model={"image_scale": full}) for each in (0.25, 0.5, 0.75, 1.0)
+    ]
+    grids += [design(name, model={"image_scale": full * each}) for each in (0.25, 0.5)]
+
+    def truth(row):
+        return {"value": 0.2 + 0.4 * row.image_fraction * row.fields["model.image_scale"] / full}
+
+    found = finding("H3", evidence(configs(*grids), truth, noise=0.005))
+    numbers = {one.name: one.estimate for one in found.secondary}
+    assert numbers["control"].value == pytest.approx(0.4, abs=0.02)
+    assert numbers["beyond_control"].value == pytest.approx(0, abs=0.02)
 
 
 def test_h11_counts_diverged_runs_whose_parameters_were_never_written():
