@@ -13,9 +13,9 @@ from analysis.claims.verdicts import directional
 from analysis.evidence import Evidence
 from analysis.inference.paired import by_task, stratified
 from analysis.matching import forms
-from analysis.words import plural
+from analysis.words import WINDOWED, plural
 
-_SLOPE = "slope of normalised score per tenfold"
+_SLOPE = f"slope of {WINDOWED} per tenfold"
 _COSTS = ("parameters", "train_seconds", "plan_seconds")
 _PARAMETERS = f"{_SLOPE} parameters, within design, task and seed"
 
@@ -99,7 +99,7 @@ def _per_hour(rows: pd.DataFrame, level: float) -> list[Computed]:
     paid = paid.assign(per_hour=paid["value"].astype(float) / (paid["cost"] / 3600))
     for size, here in paid.groupby("level", sort=False):
         means = here.groupby(["task", "seed"])["per_hour"].mean().reset_index()
-        words = f"normalised score per hour of training and planning, {size}"
+        words = f"{WINDOWED} per hour of training and planning, {size}"
         estimate = stratified(by_task(means, "per_hour"), "per hour", size, level=level)
         found.append(counted(f"per_hour.{size}", words, estimate, here))
     return found

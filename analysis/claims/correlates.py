@@ -14,7 +14,7 @@ from analysis.claims.verdicts import directional
 from analysis.completeness import ENOUGH_IMAGE_DESIGNS
 from analysis.evidence import Evidence
 from analysis.inference.correlation import MIN_CLUSTERS
-from analysis.words import plural
+from analysis.words import FINAL, plural
 
 ERRORS = ("image_error", "reward_error")
 _ALIKE = "variants of one in doses, weights, size or planner count once"
@@ -130,7 +130,7 @@ H6 = Claim(
     "H6",
     "Held-out error predicts the offline score",
     lambda _: (
-        "Spearman's rho of held-out error and normalised score < 0 over designs, within dataset and task; for image "
+        f"Spearman's rho of held-out error and {FINAL} < 0 over designs, within dataset and task; for image "
         "and for reward error; variants of one design are taken as one, by their mean"
     ),
     lambda options: directional(options.level, "below", several=True),

@@ -24,9 +24,10 @@ from analysis.evidence import Evidence
 from analysis.inference.incomplete import seed_values
 from analysis.inference.trends import MIN_DOSES
 from analysis.matching import forms, rests
+from analysis.words import WINDOWED
 
 _FRACTION, _WEIGHT = "image_fraction", "model.image_scale"
-_RHO = "Spearman's rho of the fraction of the image that is predicted and the normalised score, within seeds"
+_RHO = f"Spearman's rho of the fraction of the image that is predicted and the {WINDOWED}, within seeds"
 
 
 def _fractions(frame: pd.DataFrame) -> pd.DataFrame:
@@ -52,7 +53,7 @@ def _compute(evidence: Evidence, options: ClaimSpec) -> Outcome:
         trend_of(f"design.{name}", f"{_RHO}, {name}", rows[rows["family"] == family], level, "spearman")
         for family, name in (names if len(names) > 1 else {}).items()
     ]
-    words = f"slope of normalised score per unit of `{_FRACTION}`"
+    words = f"slope of {WINDOWED} per unit of `{_FRACTION}`"
     secondary += [trend_of("slope", words, rows, level, "slope"), *_control(evidence.runs, rows, level)]
     if rows["diverged"].any():
         secondary.append(
@@ -83,7 +84,7 @@ def _control(frame: pd.DataFrame, rows: pd.DataFrame, level: float) -> list[Comp
     )
     both = slopes.merge(controls, on=["base", "task", "seed"], suffixes=("", "_control"))
     both["difference"] = both["difference"] - both["difference_control"]
-    words = f"slope of normalised score per unit of `{_WEIGHT}` as a part of its full value, the whole image"
+    words = f"slope of {WINDOWED} per unit of `{_WEIGHT}` as a part of its full value, the whole image"
     runs = pd.concat([rows, scaled]).drop_duplicates("run")
     return [
         of_seeds("control", words, seed_values(controls, "base"), scaled, level),
@@ -111,7 +112,7 @@ H3 = Claim(
     "H3",
     "The more of the image is predicted, the higher the score",
     lambda _: (
-        "Spearman's rho of image_fraction and normalised score > 0, within these designs, tasks and seeds (seeds are "
+        f"Spearman's rho of image_fraction and {WINDOWED} > 0, within these designs, tasks and seeds (seeds are "
         "the sample, and independent between tasks)"
     ),
     lambda options: directional(options.level),

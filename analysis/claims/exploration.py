@@ -17,6 +17,7 @@ from analysis.evidence import Evidence
 from analysis.inference.correlation import MIN_CLUSTERS
 from analysis.inference.decomposition import PARTS, decompose
 from analysis.matching import EXPLORATION, rests
+from analysis.words import WINDOWED
 
 _CROSS = (
     "models trained on each other's replay: 2 designs, each on the same 2 datasets of a task, in one study"
@@ -61,7 +62,7 @@ def _compute(evidence: Evidence, options: ClaimSpec) -> Outcome:
     found, secondary, remarks = [], [], []
     if not lacking[0]:
         rows = _collecting(frame)
-        words = f"Spearman's rho of the {_COVERAGE} and the normalised score, over online designs"
+        words = f"Spearman's rho of the {_COVERAGE} and the {WINDOWED}, over online designs"
         found.append(correlated("coverage", words, rows, "coverage", "value", level))
         remarks += left_out(online(frame), rows)
     if not lacking[1]:
@@ -80,7 +81,7 @@ def _decomposed(rows: pd.DataFrame, level: float) -> tuple[Computed, list[Comput
     with np.errstate(invalid="ignore", divide="ignore"):  # scores that do not vary have no shares
         found = decompose(data, form, task, seed, rows["value"].to_numpy(float), level=level)
     used = rows.dropna(subset=["value"])
-    words = "share of the variance of the normalised score, of these datasets and models, that goes with"
+    words = f"share of the variance of the {WINDOWED}, of these datasets and models, that goes with"
     note = f"{found.left_out} runs are left out: their seed has not all cells" if found.left_out else ""
     primary = counted("data", f"{words} the data - with the model", found.difference, used, note)
     shares = [
@@ -93,7 +94,7 @@ H8 = Claim(
     "H8",
     "Coverage goes with the score, and the score follows the data",
     lambda _: (
-        "Spearman's rho of coverage and normalised score > 0 over online designs (variants of one are taken as one, by "
+        f"Spearman's rho of coverage and {WINDOWED} > 0 over online designs (variants of one are taken as one, by "
         "their mean); and, of these datasets and models, trained on each other's replay, variance due to the data - "
         "due to the model > 0; of a plan that holds one of the two, that one alone"
     ),

@@ -30,10 +30,11 @@ from analysis.evidence import Evidence
 from analysis.inference.paired import over_tasks, stratified
 from analysis.inference.shares import binomial, score_interval
 from analysis.inference.strata import Strata
+from analysis.words import FINAL, WINDOWED
 
 LEVELS = ("images", "rewards")
 PAIR = "a pair of online designs that differ in `predict` alone (images, rewards)"
-_GAP = "mean paired difference of normalised score, images - rewards"
+_GAP = f"mean paired difference of {WINDOWED}, images - rewards"
 
 
 def pairs(frame: pd.DataFrame) -> pd.DataFrame:
@@ -59,7 +60,7 @@ def _images_help(evidence: Evidence, options: ClaimSpec) -> Outcome:
         generalised(found, _GAP, level),
         *over_families(found.cells, _GAP, found.rows, level, "pairs"),
         *by_seed(found, _GAP, level),
-        mean_of("final", f"{_GAP}, of the final phase", contrast(rows, *LEVELS, "final"), level),
+        mean_of("final", _GAP.replace(WINDOWED, FINAL), contrast(rows, *LEVELS, "final"), level),
         *without_diverged(rows, LEVELS, _GAP, level),
     ]
     return Outcome([primary], secondary, left_out(rows, found, everything))
@@ -141,7 +142,7 @@ H1 = Claim(
     "H1",
     "Images help online",
     lambda _: (
-        "images - rewards > 0, in normalised score, over the matched pairs of these designs and tasks on common seeds "
+        f"images - rewards > 0, in {WINDOWED}, over the matched pairs of these designs and tasks on common seeds "
         "(seeds are the sample, and independent between tasks)"
     ),
     lambda options: directional(options.level),

@@ -29,11 +29,11 @@ from analysis.evidence import Evidence
 from analysis.inference.estimate import Estimate
 from analysis.inference.ranks import MIN_DESIGNS, MIN_SEEDS, RankMismatch, rank_mismatch
 from analysis.matching import EXPLORATION, rests
-from analysis.words import short_task
+from analysis.words import FINAL, WINDOWED, short_task
 
 _IGNORED = (EXPLORATION,)
 _END = 0.05  # of the scale
-_GAP = "mean paired difference of normalised score, images - rewards"
+_GAP = f"mean paired difference of {WINDOWED}, images - rewards"
 
 
 def shared_data(rows: pd.DataFrame, unit: str) -> pd.DataFrame:
@@ -77,7 +77,7 @@ def _gap_closes(evidence: Evidence, options: ClaimSpec) -> Outcome:
     reversed_ = of_seeds("sum", f"{_GAP}, online + offline", total.seeds(), total.rows, options.level)
     secondary = [offline_gap]
     final, _ = _closing(here, there, "final")
-    secondary.append(mean_of("final", f"{words}, of the final phase", final, options.level))
+    secondary.append(mean_of("final", words.replace(WINDOWED, FINAL), final, options.level))
     if pd.concat([here, there])["diverged"].any():
         rest, _ = _closing(without(here), without(there))
         secondary.append(mean_of("excluded", f"{words}, without diverged runs", rest, options.level))
@@ -140,7 +140,7 @@ H5 = Claim(
     "H5",
     "The gap narrows offline",
     lambda _: (
-        "images - rewards > 0 online, and on one shared dataset smaller in size, in normalised score, on the same "
+        f"images - rewards > 0 online, and on one shared dataset smaller in size, in {WINDOWED}, on the same "
         "pairs, tasks and seeds, of these designs and tasks"
     ),
     lambda options: _narrows(options.level),

@@ -16,18 +16,18 @@ from analysis.claims.types import Computed, Need
 from analysis.claims.verdicts import INNER, Rule, for_all, has_interval, percent
 from analysis.evidence import Evidence
 from analysis.matching import field_of, forms
-from analysis.words import plural
+from analysis.words import WINDOWED, plural
 from harness.config.fields import walk
 from harness.config.sections import PlannerConfig
 from harness.registry import PLANNERS
 
-_GAP = "normalised score of the oracle -"
+_GAP = f"{WINDOWED} of the oracle -"
 _OF_ANY = {"horizon", "particles", "objective", "discount"}
 """Fields of a planner that mean the same to every one."""
 _OWN = tuple(f"planner.{name}" for name, _ in walk(PlannerConfig) if name not in _OF_ANY)
 _WORDS = {
-    "horizon": "slope of normalised score per doubling of the planning horizon",
-    "proposals": "slope of normalised score per doubling of the planner's proposals",
+    "horizon": f"slope of {WINDOWED} per doubling of the planning horizon",
+    "proposals": f"slope of {WINDOWED} per doubling of the planner's proposals",
 }
 
 
@@ -136,7 +136,7 @@ def _planners(models: pd.DataFrame, level: float) -> list[Computed]:
         ]
         parts = [part for part in parts if len(part)]
         if parts:
-            words = f"mean paired difference of normalised score, {other} - cem, with as many candidates"
+            words = f"mean paired difference of {WINDOWED}, {other} - cem, with as many candidates"
             found.append(mean_of(f"planner.{other}", words, contrast(pd.concat(parts), other, "cem"), level))
     return found
 
@@ -151,7 +151,7 @@ def _candidates(fields: Mapping[str, Any]) -> int:
 def _statement(options: ClaimSpec) -> str:
     assert isinstance(options, GapSpec)
     return (
-        f"oracle - learned design > {options.margin:g} in normalised score, mean over these tasks, for every learned "
+        f"oracle - learned design > {options.margin:g} in {WINDOWED}, mean over these tasks, for every learned "
         "design, at the planning horizon that is nearest"
     )
 

@@ -27,10 +27,10 @@ from analysis.evidence import Evidence
 from analysis.inference.estimate import Estimate
 from analysis.inference.paired import holm
 from analysis.tables import number
-from analysis.words import short_task
+from analysis.words import FINAL, WINDOWED, short_task
 
 _SHARED, _OTHERS = "shared", ("stopped", "separate")
-_BENEFIT = "mean paired difference of normalised score, shared - (stopped, separate)"
+_BENEFIT = f"mean paired difference of {WINDOWED}, shared - (stopped, separate)"
 
 
 def _forms(frame: pd.DataFrame) -> pd.DataFrame:
@@ -56,7 +56,7 @@ def _compute(evidence: Evidence, options: ClaimSpec) -> Outcome:
     parts = _contrasts(rows)
     found = together(list(parts.values()))
     secondary = [
-        mean_of(name, f"mean paired difference of normalised score, shared - {name}", part, level)
+        mean_of(name, f"mean paired difference of {WINDOWED}, shared - {name}", part, level)
         for name, part in parts.items()
         if len(part.cells)
     ]
@@ -66,7 +66,7 @@ def _compute(evidence: Evidence, options: ClaimSpec) -> Outcome:
         *largest_drop(found, level),
         mean_of(
             "final",
-            f"{_BENEFIT}, of the final phase",
+            _BENEFIT.replace(WINDOWED, FINAL),
             together(list(_contrasts(rows, "final").values())),
             level,
         ),
@@ -85,7 +85,7 @@ def _from_image(frame: pd.DataFrame, level: float) -> list[Computed]:
     rows = families(images[images["predict"] == "images"], "reward_from", ("state", "image"))
     if rows.empty:
         return []
-    words = "mean paired difference of normalised score, reward from the state - from forecast frames"
+    words = f"mean paired difference of {WINDOWED}, reward from the state - from forecast frames"
     return [mean_of("reward_from", words, contrast(leading(rows), "state", "image"), level)]
 
 
@@ -119,7 +119,7 @@ def largest_drop(found: Contrast, level: float) -> list[Computed]:
 def _statement(options: ClaimSpec) -> str:
     assert isinstance(options, MarginSpec)
     return (
-        f"shared - mean(stopped, separate) <= {options.margin:g}, in normalised score, over designs that differ in "
+        f"shared - mean(stopped, separate) <= {options.margin:g}, in {WINDOWED}, over designs that differ in "
         "`reward_gradient` alone on common seeds"
     )
 

@@ -24,10 +24,10 @@ from analysis.claims.types import Computed, Need
 from analysis.claims.verdicts import INNER, Rule, equivalence, inner_level, percent
 from analysis.evidence import Evidence
 from analysis.inference.paired import equivalence as two_one_sided
-from analysis.words import short_task
+from analysis.words import FINAL, WINDOWED, short_task
 
 _LEVELS = ("latent", "pixel")
-_GAP = "mean paired difference of normalised score, latent - pixel"
+_GAP = f"mean paired difference of {WINDOWED}, latent - pixel"
 
 
 def _predict_images(frame: pd.DataFrame) -> pd.DataFrame:
@@ -63,7 +63,7 @@ def _compute(evidence: Evidence, options: ClaimSpec) -> Outcome:
         *_window(evidence.runs, level),
         generalised(found, _GAP, level),
         *over_families(found.cells, _GAP, found.rows, level, "pairs"),
-        mean_of("final", f"{_GAP}, of the final phase", contrast(rows, *_LEVELS, "final"), level),
+        mean_of("final", _GAP.replace(WINDOWED, FINAL), contrast(rows, *_LEVELS, "final"), level),
         *without_diverged(rows, _LEVELS, _GAP, level),
     ]
     outcome = Outcome(primary, secondary, left_out(rows, found, planned))
@@ -85,14 +85,14 @@ def _window(frame: pd.DataFrame, level: float) -> list[Computed]:
     rows = families(_predict_images(frame), "model.variant", ("standard", "window"))
     if rows.empty:
         return []
-    words = "mean paired difference of normalised score, full latent - window of its last columns"
+    words = f"mean paired difference of {WINDOWED}, full latent - window of its last columns"
     return [mean_of("memory", words, contrast(rows, "standard", "window"), level)]
 
 
 def _statement(options: ClaimSpec) -> str:
     assert isinstance(options, MarginSpec)
     return (
-        f"|latent - pixel| < {options.margin:g}, in normalised score, over the matched pairs of these designs that "
+        f"|latent - pixel| < {options.margin:g}, in {WINDOWED}, over the matched pairs of these designs that "
         "predict images, on these tasks and common seeds (seeds are the sample, and independent between tasks)"
     )
 

@@ -20,7 +20,7 @@ from analysis.inference.paired import by_task, stratified
 from analysis.material import Material
 from analysis.style import PAGE, handles_below
 from analysis.tables import fixed
-from analysis.words import interval_words, plural, seed_range, short_task
+from analysis.words import WINDOWED, capital, interval_words, plural, seed_range, short_task
 
 SCORE = "Normalised score"
 
@@ -142,9 +142,9 @@ def basis(frame: pd.DataFrame) -> str:
     known = frame[frame["value"].notna()]
     ranged = [short_task(task) for task in dict.fromkeys(known.loc[known["basis"] == "range", "task"])]
     if len(ranged) == known["task"].nunique():
-        words = "Normalised score: by the range of returns, 0 being the random agent (the lowest score where that is"
-        return f"{words} missing), as random agent and oracle give no scale (see the notes)."
-    words = "Normalised score: 0 is the random agent, 1 the oracle"
+        words = f"{capital(WINDOWED)}: by the range of returns, 0 being the random agent (the lowest score where that"
+        return f"{words} is missing), as random agent and oracle give no scale (see the notes)."
+    words = f"{capital(WINDOWED)}: 0 is the random agent, 1 the oracle"
     return f"{words}; by the range of returns on {', '.join(ranged)}." if ranged else f"{words}."
 
 

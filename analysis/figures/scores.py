@@ -17,7 +17,7 @@ from analysis.material import Material
 from analysis.scales import levels
 from analysis.scores import BASIS, normalised_means, run_scores, score_cells
 from analysis.style import COLUMN, GREY, PAGE, TALLEST, Drawn, inches, label_outer, row_height, span
-from analysis.words import interval_words, plural, seed_range, short_task
+from analysis.words import FINAL, capital, interval_words, plural, seed_range, short_task
 
 LABEL, LEAST = 1.75, 1.15
 """Inches of a line of a design's name at most, and of a panel at least."""
@@ -94,10 +94,10 @@ def _overall(material: Material, designs: list[str], looks: dict[str, Look]) -> 
     axis.set_ylim(len(designs) - 0.4, -0.6)
     axis.grid(axis="y", visible=False)
     axis.tick_params(axis="y", length=0)
-    axis.set_xlabel("Normalised score, mean over tasks")
+    axis.set_xlabel(f"{capital(FINAL)}, mean over tasks")
     tasks = len(material.results.tasks)
     caption = (
-        f"Mean over {plural(tasks, 'task')} of normalised scores (0: random agent, 1: oracle), of the seeds with a "
+        f"Mean over {plural(tasks, 'task')} of the {FINAL} (0: random agent, 1: oracle), of the seeds with a "
         f"score on each: {seed_range(means['n'])}. Bars: {interval_words(means['interval'])}. Task by task at page "
         f"width. {key_of(labels, designs)}"
     )

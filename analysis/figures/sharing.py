@@ -18,7 +18,7 @@ from analysis.figures.parts import basis, computed, finding, lacking, sentences,
 from analysis.inference.estimate import Estimate
 from analysis.material import Material
 from analysis.style import PAGE, Drawn, handles_below, row_height, span
-from analysis.words import plural, seed_range
+from analysis.words import WINDOWED, plural, seed_range
 
 SHARED, OTHERS = "shared", ("stopped", "separate")
 ALL_DESIGNS = "all designs"
@@ -80,7 +80,7 @@ def draw(material: Material) -> list[Drawn]:
     found = finding(material, "H9")
     seeds = planned[planned["value"].notna()].groupby(["family", "level", "task"])["seed"].nunique()
     caption = sentences(
-        "Differences of normalised score on common seeds, designs that differ in reward_gradient alone; "
+        f"Differences of {WINDOWED} on common seeds, designs that differ in reward_gradient alone; "
         f"{plural(planned['family'].nunique(), 'form')} on {plural(planned['task'].nunique(), 'task')}, "
         f"{seed_range(seeds)} a cell.",
         "Bars: 95 % intervals for these tasks and other seeds."

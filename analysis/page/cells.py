@@ -12,7 +12,7 @@ from analysis.material import Material
 from analysis.prediction import horizon_table
 from analysis.scores import score_cells
 from analysis.tables import fixed, interval, number
-from analysis.words import short_task
+from analysis.words import FINAL, short_task
 
 POINTS = 60
 """Points of a learning curve at most; of a longer one, every so many."""
@@ -60,7 +60,7 @@ def _score(cell: dict[Any, Any]) -> list[tuple[str, str]]:
     lost = [f"{cell[state]} {state}" for state in ("diverged", "failed") if cell[state]]
     numbers = [("score [95 %]", told), ("seeds with a score", ", ".join([seeds, *lost]))]
     if math.isfinite(cell["normalised"]):
-        numbers.append(("normalised score", fixed(cell["normalised"])))
+        numbers.append((FINAL, fixed(cell["normalised"])))
     return numbers
 
 
