@@ -149,7 +149,6 @@ def _print_json(
     dropped = [{"cell": cell.cell, "reason": cell.reason} for cell in found.dropped]
     content: dict[str, Any] = {
         "study": found.name,
-        "simulated": found.home.is_simulated,
         "runs": rows,
         "dropped": dropped,
         "cost": price,
