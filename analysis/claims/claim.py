@@ -8,15 +8,16 @@ from dataclasses import dataclass, field, replace
 import pandas as pd
 
 from analysis.claims.spec import ClaimSpec
-from analysis.claims.types import Computed, Finding, Need
+from analysis.claims.types import Computed, Finding, Need, Verdict
 from analysis.claims.verdicts import Rule, has_interval
 from analysis.completeness import mixed_makes
 from analysis.evidence import Evidence
-from analysis.words import capital, plural, short_task
+from analysis.words import FINAL, capital, plural, short_task
 
 ENDED = ("done", "diverged")
 _BASELINES = ("random", "oracle")
 _DONE = "runs that reach their end without diverging"
+_NO_SCALE = "tasks where the oracle is far above the random agent, and the designs are clearly above it"
 
 
 @dataclass(frozen=True)
@@ -90,15 +91,16 @@ class Claim:
         if verdict == "supported" and outcome.withheld:
             why = "".join(f"{capital(each)}. " for each in [outcome.withheld, *remarks]).strip()
             secondary = [*outcome.primary, *outcome.secondary]
-            missing = [*unfinished, *outcome.missing]
+            missing = [*unfinished, *outcome.missing] or [_NO_SCALE]
             return replace(found, secondary=secondary, why=why, missing=missing)
+        of_final = _of_final(outcome, rule, verdict)
         mixed = mixed_makes(evidence.results.runs[evidence.results.runs["run"].isin(need.runs)])
         return replace(
             found,
             primary=outcome.primary,
             secondary=outcome.secondary,
             verdict=verdict,
-            why="".join(f"{capital(each)}. " for each in [*remarks, *mixed]).strip(),
+            why="".join(f"{capital(each)}. " for each in [*remarks, *of_final, *mixed]).strip(),
             missing=[*unfinished, *outcome.missing],
         )
 
@@ -158,6 +160,15 @@ def _of_one_task(primary: Sequence[Computed]) -> list[str]:
     """That a verdict is of a single task, which its words do not say."""
     alone = bool(primary) and all(each.tasks == 1 for each in primary)
     return ["it is of one task alone, and says nothing of others"] if alone else []
+
+
+def _of_final(outcome: Outcome, rule: Rule, verdict: Verdict) -> list[str]:
+    """That a single number that decides would decide otherwise if it were of the final score (`final`)."""
+    final = next((each for each in outcome.secondary if each.name == "final"), None)
+    if final is None or len(outcome.primary) != 1 or not has_interval(final):
+        return []
+    other = rule.decide([final.estimate])
+    return [f"by the {FINAL} it would be {other}"] if other != verdict else []
 
 
 def _all_diverged(runs: pd.DataFrame) -> bool:
