@@ -112,3 +112,13 @@ def test_the_table_fits_a_page_and_names_its_packages(found):
     shares = [float(share) for share in re.findall(r"p\{([\d.]+)\\linewidth\}", "\n".join(lines))]
     assert len(shares) == 4
     assert 0.5 < sum(shares) < 0.9  # the rest is the verdict, and what is between columns
+
+
+def test_a_final_score_that_would_decide_otherwise_is_told(found):
+    frame = planned(configs_of(["online"], TASKS[:2], 3))
+    made = evidence(frame, lambda row: {"value": 0.4 + 0.3 * (row.predict == "images")})
+    made.runs["final"] = 1 - made.runs["value"]
+    first = findings(made)[0]
+    assert first.verdict == "supported"
+    assert "By the final normalised score it would be contradicted." in first.why
+    assert "it would be" not in found[0].why
