@@ -49,7 +49,8 @@ def _needs(frame: pd.DataFrame) -> Need:
 
 
 def _compute(evidence: Evidence, options: ClaimSpec) -> Outcome:
-    level = options.level
+    assert isinstance(options, GapSpec)
+    level, threshold = options.level, options.margin
     oracles, models = (rows.dropna(subset=["value"]) for rows in _agents(evidence.runs))
     planned = list(_agents(evidence.runs)[1]["design"].unique())
     gaps = {design: _gap(oracles, rows) for design, rows in models.groupby("design", sort=False)}
@@ -62,8 +63,10 @@ def _compute(evidence: Evidence, options: ClaimSpec) -> Outcome:
     if not able:
         return Outcome([replace(numbers[0], name="gap")], [*numbers[1:], *sweeps])
     closest = min(able, key=lambda number: number.estimate.low)
+    # an interval for all at once holds that of one: it can lie below only where that of one does
     of_all = 1 - (1 - level) / len(able)
-    wide = [mean_of(INNER, f"{_GAP} {design}", gap, of_all) for design, gap in found.items()]
+    below = [number for number in able if number.estimate.high < threshold] or [closest]
+    wide = [mean_of(INNER, each.words, found[each.name.removeprefix("gap.")], of_all) for each in below]
     nearest = min(filter(has_interval, wide), key=lambda number: number.estimate.high)
     words = f"{closest.words}, the closest of {plural(len(able), 'design')}"
     wide_words = f"{nearest.words}; {percent(of_all)} interval, for all designs at once"

@@ -103,9 +103,7 @@ def estimates(frame: pd.DataFrame, by: Sequence[str], column: str, *key: object)
         groups = list(grouped)
         for at in np.flatnonzero(n >= BOOTSTRAP_SEEDS):
             name, every = groups[at]
-            one = estimate(
-                every.to_numpy(dtype=np.float64), *key, *(name if isinstance(name, tuple) else (name,))
-            )
+            one = estimate(every.tolist(), *key, *(name if isinstance(name, tuple) else (name,)))
             found.loc[at, ["low", "high"]] = one.low, one.high
     return found[[*by, "value", "low", "high", "n", "interval"]]
 
