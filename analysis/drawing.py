@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from analysis.figures.registry import FIGURES, FigureKind, chosen
 from harness.errors import UserError
@@ -72,7 +72,21 @@ def draw(material: Material, names: Iterable[str] = tuple(FIGURES)) -> list[tupl
     Raises:
         UserError: a name is not known.
     """
-    return [(kind, drawn) for kind in chosen(names) for drawn in kind.draw(material)]
+    return [(kind, drawn) for kind in chosen(names) for drawn in _drawn(kind, material)]
+
+
+def _drawn(kind: FigureKind, material: Material) -> list[Drawn]:
+    """The figures of a kind; those of simulated data say so, wherever the picture goes."""
+    found = kind.draw(material)
+    if not material.results.simulated:
+        return found
+    for drawn in found:
+        look: dict[str, Any] = {"ha": "right", "va": "top", "size": 7, "color": "#b3261e"}
+        if drawn.figure.get_layout_engine() is not None:  # which gives a title room of its own
+            drawn.figure.suptitle("simulated", x=0.998, **look)
+        else:
+            drawn.figure.text(0.998, 0.998, "simulated", **look)
+    return [replace(drawn, caption=f"Simulated data. {drawn.caption}") for drawn in found]
 
 
 def draw_figures(
@@ -106,5 +120,5 @@ def draw_figures(
         return [
             Saved(kind, drawn, save(drawn, folder, written, provenance))
             for kind in kinds
-            for drawn in kind.draw(material)
+            for drawn in _drawn(kind, material)
         ]

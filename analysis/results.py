@@ -87,6 +87,11 @@ class Results:
     computed: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
+    def simulated(self) -> bool:
+        """Whether runs were made up by `wm simulate`."""
+        return bool("simulated" in self.runs and self.runs["simulated"].fillna(False).any())
+
+    @property
     def designs(self) -> list[str]:
         """Names of the designs that are compared, in the order of the plan."""
         return [str(name) for name in self.runs.loc[self.runs["agent"] == "model", "design"].unique()]

@@ -94,7 +94,7 @@ def _overall(material: Material, designs: list[str], looks: dict[str, Look]) -> 
     axis.set_ylim(len(designs) - 0.4, -0.6)
     axis.grid(axis="y", visible=False)
     axis.tick_params(axis="y", length=0)
-    axis.set_xlabel(f"{capital(FINAL)}, mean over tasks")
+    axis.set_xlabel(f"{capital(FINAL)},\nmean over tasks")
     tasks = len(material.results.tasks)
     caption = (
         f"Mean over {plural(tasks, 'task')} of the {FINAL} (0: random agent, 1: oracle), of the seeds with a "
