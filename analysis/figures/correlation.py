@@ -79,11 +79,9 @@ def _pooled(material: Material, data: pd.DataFrame, task: str) -> Drawn:
         _scatter(
             axis, plotted[plotted["error"] == kind], _looks(material, plotted), nothing=_nothing(data, kind)
         )
-        title = [
-            part for line in _numbers(here, data, kind) for part in wrap(line, width / len(axes)).split("\n")
-        ]
+        room = width / len(axes) if stacked else width / len(axes) - 0.6
         axis.set_title(
-            "\n".join(_numbers(here, data, kind) if not stacked else title), loc="left", fontsize=7
+            "\n".join(wrap(line, room) for line in _numbers(here, data, kind)), loc="left", fontsize=7
         )
         axis.set_xlabel(f"{LABELS[kind]} ({'standard scores within tasks' if standardised else UNITS[kind]})")
         if stacked or kind == ERRORS[0]:

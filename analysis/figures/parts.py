@@ -149,9 +149,14 @@ def basis(frame: pd.DataFrame) -> str:
 
 
 def counted(frame: pd.DataFrame, design: str = "design") -> str:
-    """`15 designs on 7 tasks, 3 to 5 seeds a cell`, of the rows with a value."""
+    """`15 designs on 7 tasks, 3 to 5 seeds a cell`, of the rows with a value.
+
+    Args:
+        frame: runs.
+        design: the column that designs are told apart by; cells are those of `design` itself.
+    """
     known = frame[frame["value"].notna()]
-    seeds = known.groupby([known[design].astype(str), known["task"].astype(str)])["seed"].nunique()
+    seeds = known.groupby([known["design"].astype(str), known["task"].astype(str)])["seed"].nunique()
     designs, tasks = plural(known[design].nunique(), "design"), plural(known["task"].nunique(), "task")
     return f"{designs} on {tasks}, {seed_range(seeds)} a cell"
 

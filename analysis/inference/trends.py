@@ -86,8 +86,8 @@ def dose_response(
     """The mean trend over tasks, of the mean over seeds, with the interval of `paired.stratified`.
 
     Of Spearman correlations under no trend, 4 to 6 doses, a 95 % interval lies above 0 in 1 to 3 % of samples, as it
-    should, and with one task of 3 or 5 seeds in 3 to 4 %. Where all curves agree exactly, as a few of 4 doses easily do,
-    the variance is that of no trend (`null_variance`).
+    should, and with one task of 3 or 5 seeds in 3 to 4 %. Where all curves agree exactly, as a few of 4 doses easily
+    do, the variance is that of no trend (`null_variance`).
 
     Args:
         frame: as for `trends`, as the arguments that are not named here.

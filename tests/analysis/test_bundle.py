@@ -12,12 +12,10 @@ import pytest
 
 from analysis.bundle import INDEX, export, index_digest
 from analysis.compared import version_table
-from analysis.drawing import draw
 from analysis.load import load
 from analysis.manifest import manifest
 from analysis.material import Material
 from analysis.report import build_report
-from analysis.style import print_style
 from harness.errors import UserError
 from tests.analysis.synthetic import FIVE, Options, write_study
 from tests.analysis.test_versions import two
@@ -129,12 +127,8 @@ def test_equal_contents_make_equal_bytes(bundle, results, tmp_path):
 
 @pytest.mark.slow
 def test_the_report_of_a_bundle_is_that_of_the_study(study, tmp_path):
-    made = build_report([study], tmp_path / "report", formats=["png"])
     file = tmp_path / "demo.zip"
-    results = load([study])
-    with print_style():
-        draw(Material(results))
-    export(results, made.index.parent, file)
+    made = build_report([study], tmp_path / "report", formats=["png"], bundle=file)
     again = build_report([file], tmp_path / "again", formats=["png"]).index.parent
     names = sorted(path.relative_to(again) for path in again.rglob("*.csv"))
     assert len(names) > 10

@@ -55,7 +55,9 @@ def test_a_wrong_name_or_format_suggests_the_right_one():
 
 def test_pgf_without_latex_says_what_to_install(monkeypatch):
     monkeypatch.setattr(drawing, "tex_system", lambda: None)
-    with pytest.raises(UserError, match=r"pgf needs a LaTeX.*texlive-xetex.*pdf and svg alone can be made without"):
+    with pytest.raises(
+        UserError, match=r"pgf needs a LaTeX.*texlive-xetex.*pdf and svg alone can be made without"
+    ):
         check_formats(["pgf"])
     monkeypatch.setattr(drawing, "tex_system", lambda: "pdflatex")
     assert check_formats(["pgf"]) == ["pgf"]

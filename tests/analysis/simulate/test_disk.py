@@ -139,7 +139,7 @@ def test_what_is_read_from_disk_is_the_evidence_in_memory(tmp_path):
     fast = Fast.of(world).evidence(drawn)
     assert set(drawn.state) == {"done", "diverged", "failed"}
     for other in (memory, fast):
-        compared = other.runs.drop(columns="twin")
+        compared = other.runs.drop(columns=["twin", "unit_error"])  # a file has one final episode a run
         pd.testing.assert_frame_equal(
             disk.runs.drop(columns="twin")[compared.columns],
             compared,
