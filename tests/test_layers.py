@@ -94,7 +94,9 @@ def test_analysis_reads_through_the_torch_free_part_of_the_harness():
         if name.startswith("analysis"):
             assert not {one.split(".")[0] for one in imports(name, top_level=True)} & HEAVY, name
             for imported in imports(name):
-                assert imported.split(".")[0] not in HEAVY - {"statsmodels"}, name  # an extra: where it is used
+                assert imported.split(".")[0] not in HEAVY - {"statsmodels"}, (
+                    name
+                )  # an extra: where it is used
                 if imported.startswith("harness."):
                     assert ".".join(imported.split(".")[:2]) in TORCH_FREE_HARNESS, (
                         f"{name} imports {imported}"
