@@ -62,12 +62,14 @@ class Claims(_Strict):
     H4: ClaimSpec | None = Field(
         None, description="the score goes with image error more than with reward error"
     )
-    H5: ClaimSpec | None = Field(None, description="the gap of H1 closes offline")
+    H5: ClaimSpec | None = Field(None, description="the gap of H1 narrows offline")
     H6: ClaimSpec | None = Field(None, description="held-out error predicts the offline score")
     H7: ClaimSpec | None = Field(None, description="ranks differ online and offline")
-    H8: ClaimSpec | None = Field(None, description="exploration makes the difference")
+    H8: ClaimSpec | None = Field(
+        None, description="coverage goes with the score, and the score follows the data"
+    )
     H9: MarginSpec | None = Field(None, description="sharing a representation has no consistent benefit")
-    H10: GapSpec | None = Field(None, description="the oracle is far above learned models")
+    H10: GapSpec | None = Field(None, description="the oracle is above every learned design, by margin")
     H11: ClaimSpec | None = Field(None, description="larger models score higher")
 
     @model_validator(mode="before")

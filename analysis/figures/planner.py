@@ -54,7 +54,7 @@ def draw(material: Material) -> list[Drawn]:
         "it looks ahead.",
         f"{counted(rows[rows['form'] != ORACLE], 'form')}.",
         _oracle(runs),
-        f"H10: the oracle less the best model is {told(gap.estimate)}." if gap else "",
+        f"H10: the oracle less the closest design is {told(gap.estimate)}." if gap else "",
         *(
             f"Score per doubling of the {axis}: {told(slope.estimate)}."
             for axis, slope in slopes.items()
