@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 FORMATS = ("pdf", "png", "svg", "pgf")
 """What a figure can be written as."""
 DEFAULT_FORMATS = ("pdf", "png")
-WIDTHS = ("auto", "column", "page")
 _TEX = ("xelatex", "lualatex", "pdflatex")
 
 

@@ -123,21 +123,6 @@ def holm(p: Sequence[float] | Floats) -> Floats:
     return adjusted
 
 
-def paired_frame(frame: pd.DataFrame, first: str, second: str, value: str = "value") -> pd.DataFrame:
-    """Differences first - second on common seeds: task, seed, difference; one row a task and seed, sorted.
-
-    Args:
-        frame: rows with design, task, seed and the value; NaNs are left out, several rows of a cell are averaged.
-        first: a design.
-        second: the design that is subtracted.
-        value: the column that is compared.
-    """
-    cells = frame.dropna(subset=[value]).groupby(["design", "task", "seed"], observed=True)[value].mean()
-    known = cells.index.get_level_values("design")
-    ours, theirs = (cells[known == design].droplevel("design") for design in (first, second))
-    return (ours - theirs).dropna().rename("difference").sort_index().reset_index()
-
-
 def by_task(frame: pd.DataFrame, value: str = "difference") -> dict[str, Floats]:
     """A column of a frame with `task` as what `stratified` takes."""
     groups = frame.groupby("task", sort=False, observed=True)[value]

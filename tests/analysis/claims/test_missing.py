@@ -16,20 +16,8 @@ from analysis.claims.table import claims_json, claims_table, numbers
 from analysis.claims.verdicts import has_interval
 from analysis.tables import latex, markdown
 from tests.analysis.claims.build import STUDIES, TASKS, changed, configs_of, evidence, finding, planned
+from tests.analysis.simulate.plans import OF_CLAIM
 
-OF_CLAIM = {
-    "H1": ("online",),
-    "H2": ("online",),
-    "H3": ("dose_response",),
-    "H4": ("online",),
-    "H5": ("online", "offline"),
-    "H6": ("offline",),
-    "H7": ("online", "offline"),
-    "H8": ("online", "cross_training"),
-    "H9": ("sharing",),
-    "H10": ("planner",),
-    "H11": ("capacity",),
-}
 LACKS = {
     "H1": ("dose_response", "differ in `predict` alone"),
     "H2": ("capacity", "differ in `space` alone"),

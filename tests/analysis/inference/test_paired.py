@@ -17,7 +17,6 @@ from analysis.inference.paired import (
     holm,
     lone_tasks,
     over_tasks,
-    paired_frame,
     stratified,
 )
 from tests.analysis.inference.coverage import (
@@ -189,26 +188,11 @@ def test_holm_is_never_below_p_and_keeps_its_order(p):
     assert np.all(np.diff(adjusted[np.argsort(p, kind="stable")]) >= 0)
 
 
-def frame(rows):
-    return pd.DataFrame(rows, columns=["design", "task", "seed", "value"])
-
-
-def test_pairs_are_of_common_seeds():
-    rows = [("a", "x", 0, 3.0), ("a", "x", 1, 4.0), ("a", "y", 0, 1.0), ("a", "y", 1, np.nan)]
-    rows += [
-        ("b", "x", 1, 1.0),
-        ("b", "x", 2, 7.0),
-        ("b", "y", 0, 3.0),
-        ("b", "y", 1, 0.0),
-        ("c", "x", 0, 9.0),
-    ]
-    rows += [("b", "x", 1, 2.0)]  # measured twice: the mean of 1 and 2
-    for data in (frame(rows), frame(rows).astype({"design": "category", "task": "category"})):
-        found = paired_frame(data, "a", "b")
-        assert found.to_dict("list") == {"task": ["x", "y"], "seed": [1, 0], "difference": [2.5, -2.0]}
-        assert {task: list(x) for task, x in by_task(found).items()} == {"x": [2.5], "y": [-2.0]}
-        assert paired_frame(data, "a", "missing").empty
-        assert by_task(paired_frame(data, "missing", "a")) == {}
+def test_a_column_is_told_apart_by_task_without_empty_ones():
+    frame = pd.DataFrame({"task": ["x", "y", "x"], "difference": [2.5, -2.0, 1.0]})
+    for data in (frame, frame.astype({"task": "category"}), frame.astype({"task": "category"})[:1]):
+        expected = {"x": [2.5, 1.0], "y": [-2.0]} if len(data) == 3 else {"x": [2.5]}
+        assert {task: list(x) for task, x in by_task(data).items()} == expected
 
 
 @pytest.mark.parametrize(("setting", "low", "high"), MEAN, ids=str)
